@@ -293,6 +293,8 @@ void sfs_env_os_destroy(struct sfs_env *env)
 {
     if (!env)
         return;
+    if (env->disk_context_destroy)
+        env->disk_context_destroy(env);
     struct os_env *os = env->context;
     SFS_ASSERT(atomic_load(&os->tasks) == 0);
     sfs_free(NULL, os);
