@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+"""Builds everything and runs every test, stage by stage.
+
+Each stage is bounded in time; what it starts is ended with it, what it mounts is detached. Programs
+print TAP (`ok …`, `not ok …`, `# SKIP`); a program that ends badly without saying so counts as one
+failed case. The last line printed is `N passed, N failed`. Usage: run.py [--list | STAGE…]
+
+Environment: SCALEFS_BUILD (build folder, default build; the other builds stand beside it),
+TMPDIR (scratch), JOBS (how much at once; default: the number of processors).
+"""
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
+BUILD = os.path.join(ROOT, os.environ.get("SCALEFS_BUILD", "build"))
+JOBS = int(os.environ.get("JOBS", "0")) or os.cpu_count() or 1
+MARK = "SCALEFS_TEST_RUN"  # what we start carries this in its environment
+RUN_ID = uuid.uuid4().hex
+BUILD_TIMEOUT = 1200
+
+TAP = re.compile(r"^(not )?ok\b(.*)")
+WANTED = re.compile(r"#\s*SKIP\b", re.I)
+
+
+class Suite:
+    """The counts of one stage."""
+
+    def __init__(self, name):
+        self.name = name
+        self.passed = self.failed = self.skipped = 0
+        self.notes = []
+
+    def fail(self, what, output=""):
+        self.failed += 1
+        print(f"not ok {self.name}: {what}")
+        for line in output.rstrip().split("\n")[-60:]:
+            if line:
+                print("  |", line)
+        sys.stdout.flush()
+
+    def skip(self, what):
+        self.skipped += 1
+        self.notes.append(what)
+
+    def take(self, name, output, status, seconds_allowed):
+        """Counts the TAP lines of one program. `status` is None when its time ran out."""
+        bad, count = [], 0
+        for line in output.split("\n"):
+            found = TAP.match(line)
+            if not found:
+                continue
+            count += 1
+            if WANTED.search(line):
+                self.skip(f"{name}: {found.group(2).strip(' -')}")
+            elif found.group(1):
+                bad.append(found.group(2).strip(" -"))
+            else:
+                self.passed += 1
+        self.failed += len(bad)
+        if status is None:
+            self.fail(f"{name}: not done after {seconds_allowed} s", output)
+        elif bad:
+            print(f"not ok {self.name}: {name}: {', '.join(bad)}")
+            print("  | " + "\n  | ".join(output.rstrip().split("\n")[-60:]), flush=True)
+        elif status != 0:
+            self.fail(f"{name}: ended with status {status}", output)
+        elif not count:
+            self.fail(f"{name}: ran no case", output)
+
+
+def run(command, timeout, env=None, cwd=ROOT):
+    """(output, status); status None when the time ran out. Ends the whole process group then."""
+    full = dict(os.environ, **(env or {}))
+    full[MARK] = RUN_ID
+    with tempfile.TemporaryFile() as out:
+        try:
+            p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT, env=full, cwd=cwd,
+                                 start_new_session=True)
+        except OSError as e:
+            return str(e), 127
+        try:
+            status = p.wait(timeout)
+        except subprocess.TimeoutExpired:
+            status = None
+            os.killpg(p.pid, signal.SIGKILL)
+            p.wait()
+        out.seek(0)
+        return out.read().decode("utf-8", "replace"), status
+
+
+def our_processes():
+    """Processes that carry this run's mark: daemons that left their process group as well."""
+    mark = f"{MARK}={RUN_ID}".encode()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                if mark in f.read().split(b"\0"):
+                    yield int(pid)
+        except OSError:
+            pass
+
+
+def clean_up(folder):
+    """Detaches what is mounted below the folder, ends what we started, frees loop devices."""
+    folder = os.path.realpath(folder)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as f:
+        points = [line.split()[4].encode().decode("unicode_escape") for line in f]
+    for point in reversed(points):
+        if point.startswith(folder + "/"):
+            subprocess.run(["umount", "-l", point], capture_output=True, timeout=20, check=False)
+            subprocess.run(["fusermount3", "-uz", point], capture_output=True, timeout=20,
+                           check=False) if os.path.ismount(point) else None
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        for pid in our_processes():
+            try:
+                os.kill(pid, sig)
+            except ProcessLookupError:
+                pass
+        for _ in range(20):
+            if not list(our_processes()):
+                break
+            time.sleep(0.1)
+    if shutil.which("losetup") and os.geteuid() == 0:
+        loops = subprocess.run(["losetup", "-n", "-O", "NAME,BACK-FILE"], capture_output=True,
+                               text=True, timeout=20, check=False).stdout
+        for line in loops.splitlines():
+            name, _, back = line.partition(" ")
+            if back.strip().startswith(folder + "/"):
+                subprocess.run(["losetup", "-d", name], timeout=20, check=False)
+
+
+def build(suite, folder, options, env=None):
+    """Sets up and builds; what built is tested even when something did not."""
+    if not os.path.exists(os.path.join(folder, "build.ninja")):
+        shutil.rmtree(folder, ignore_errors=True)
+        out, status = run(["meson", "setup", folder] + options, BUILD_TIMEOUT, env)
+        if status != 0:
+            suite.fail("meson setup", out)
+            return False
+    out, status = run(["ninja", "-C", folder, f"-j{JOBS}", "-k0"], BUILD_TIMEOUT, env)
+    if status != 0:
+        failed = [line for line in out.split("\n") if not line.startswith("[")]
+        suite.fail("build", "\n".join(failed))
+    return True
+
+
+def programs(folder, labels):
+    """The test programs of a build that carry one of the labels: (name, path, timeout)."""
+    out = subprocess.run(["meson", "introspect", "--tests", folder], capture_output=True, text=True,
+                         check=True, cwd=ROOT).stdout
+    for t in json.loads(out):
+        if set(labels) & {s.split(":")[-1] for s in t["suite"]}:
+            yield t["name"], t["cmd"][0], t["timeout"]
+
+
+def run_programs(suite, folder, labels, env=None, before=(), patience=1, jobs=None):
+    def one(name, path, timeout):
+        allowed = timeout * patience
+        if not os.path.exists(path):
+            return name, "it was not built\n", 127, allowed
+        return (name, *run([*before, path], allowed, env), allowed)
+
+    with concurrent.futures.ThreadPoolExecutor(jobs or JOBS) as pool:
+        todo = [pool.submit(one, *p) for p in programs(folder, labels)]
+        for done in todo:
+            suite.take(*done.result())
+
+
+ALL = ("unit", "property", "sim")
+
+
+def stage_gcc(suite, _scratch):
+    if build(suite, BUILD, []):
+        run_programs(suite, BUILD, ALL)
+
+
+def stage_rooms(suite, _scratch):
+    out, status = run([sys.executable, "tests/check_rooms.py"], 60)
+    suite.take("check_rooms", out, status, 60)
+
+
+def stage_exports(suite, _scratch):
+    library = os.path.join(BUILD, "src", "libscalefs.so")
+    out, status = run([sys.executable, "tests/check_exports.py", ROOT, library], 60)
+    suite.take("check_exports", out, status, 60)
+
+
+def stage_clang(suite, _scratch):
+    folder = BUILD + "-clang"
+    if build(suite, folder, [], {"CC": "clang"}):
+        run_programs(suite, folder, ALL)
+
+
+def stage_asan(suite, _scratch):
+    folder = BUILD + "-asan"
+    options = ["-Db_sanitize=address,undefined", "-Dc_args=-fno-sanitize-recover=undefined",
+               "-Dc_link_args=-fno-sanitize-recover=undefined"]
+    env = {"ASAN_OPTIONS": "detect_stack_use_after_return=0:detect_leaks=1",
+           "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+    if build(suite, folder, options):
+        run_programs(suite, folder, ALL, env, patience=4)
+
+
+def stage_tsan(suite, _scratch):
+    folder = BUILD + "-tsan"
+    # Without a fixed layout the sanitizer refuses kernels that randomise more bits than it knows.
+    if build(suite, folder, ["-Db_sanitize=thread"]):
+        run_programs(suite, folder, ["threads"], {"TSAN_OPTIONS": "halt_on_error=0:exitcode=66"},
+                     before=["setarch", os.uname().machine, "-R"], patience=6)
+
+
+def find_program(*names):
+    return next((p for p in map(shutil.which, names) if p), None)
+
+
+def stage_windows(suite, scratch):
+    folder = BUILD + "-windows"
+    out, status = run(["scripts/windows-deps"], BUILD_TIMEOUT)
+    if status != 0:
+        suite.fail("scripts/windows-deps", out)
+        return
+    prefix = out.strip().split("\n")[-1]
+    options = ["--cross-file", "scripts/mingw.ini", "--cross-file", prefix + "/cross.ini"]
+    known = os.path.join(folder, "made-with")
+    if not os.path.exists(known) or open(known, encoding="utf-8").read() != prefix:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not build(suite, folder, options):
+        return
+    with open(known, "w", encoding="utf-8") as f:
+        f.write(prefix)
+    wine = find_program("wine64", "wine", "/usr/lib/wine/wine64")
+    server = find_program("wineserver", "/usr/lib/wine/wineserver")
+    if not wine or not server:
+        suite.fail("Wine is not installed")
+        return
+    # One fresh prefix for the run: state of an earlier one must not matter.
+    env = {"WINEPREFIX": os.path.join(scratch, "wine"), "WINEDEBUG": "-all", "WINEARCH": "win64",
+           "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=", "LC_ALL": "C.UTF-8"}
+    try:
+        for command in (["wineboot", "--init"],
+                        ["reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f"]):
+            out, status = run([wine, *command], 300, env)
+            if status != 0:
+                suite.fail(f"wine {command[0]}", out)
+                return
+        run_programs(suite, folder, ALL, env, before=[wine], patience=6)
+    finally:
+        run([server, "-k"], 60, env)
+
+
+def stage_e2e(suite, scratch):
+    """tests/e2e/*.sh and *.py, one after the other, each in a folder of its own ($SCRATCH)."""
+    folder = os.path.join(ROOT, "tests", "e2e")
+    scripts = [n for n in sorted(os.listdir(folder)) if n.endswith((".sh", ".py"))] \
+        if os.path.isdir(folder) else []
+    scripts = [n for n in scripts if not n.startswith(("lib", "_"))]
+    if scripts and not os.path.exists(os.path.join(BUILD, "scalefs")):
+        suite.fail("there is no build/scalefs")
+        return
+    if not os.path.exists("/dev/fuse"):
+        print("# /dev/fuse is not here: what needs a mount is skipped")
+    for name in scripts:
+        here = os.path.join(scratch, name)
+        os.makedirs(here)
+        env = {"SCALEFS": os.path.join(BUILD, "scalefs"), "SCRATCH": here, "ROOT": ROOT,
+               "HAVE_FUSE": "1" if os.path.exists("/dev/fuse") else "0",
+               "BUILD_DIR": BUILD}
+        command = [sys.executable] if name.endswith(".py") else ["bash"]
+        out, status = run(command + [os.path.join(folder, name)], 600, env, here)
+        suite.take(name, out, status, 600)
+        clean_up(here)
+        shutil.rmtree(here, ignore_errors=True)
+
+
+STAGES = {  # name: (what it is, the function)
+    "gcc": ("unit, property and simulation tests, gcc", stage_gcc),
+    "rooms": ("which room uses which", stage_rooms),
+    "exports": ("what the shared library exports", stage_exports),
+    "clang": ("the same tests, clang", stage_clang),
+    "asan": ("the same, address and undefined-behaviour sanitizers", stage_asan),
+    "tsan": ("concurrent tests, thread sanitizer", stage_tsan),
+    "windows": ("the same tests, mingw-w64 under Wine", stage_windows),
+    "e2e": ("end to end: the command and mounts", stage_e2e),
+}
+
+
+def main():
+    if sys.argv[1:] == ["--list"]:
+        for name, (what, _) in STAGES.items():
+            print(f"{name:8} {what}")
+        return 0
+    chosen = sys.argv[1:] or list(STAGES)
+    for name in chosen:
+        if name not in STAGES:
+            sys.exit(f"there is no stage {name}; --list names them")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    scratch = tempfile.mkdtemp(prefix="scalefs-test.")
+    suites = []
+    try:
+        for name in chosen:
+            suite = Suite(name)
+            suites.append(suite)
+            print(f"== {name}: {STAGES[name][0]}", flush=True)
+            start = time.monotonic()
+            try:
+                STAGES[name][1](suite, scratch)
+            except Exception as e:  # a stage that breaks must not hide the others
+                suite.fail(f"the stage itself: {type(e).__name__}: {e}")
+            for note in suite.notes:
+                print(f"  skipped {note}")
+            print(f"{name}: {suite.passed} passed, {suite.failed} failed, {suite.skipped} skipped "
+                  f"({time.monotonic() - start:.1f} s)", flush=True)
+    finally:
+        clean_up(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+    failed = sum(s.failed for s in suites)
+    print(f"{sum(s.passed for s in suites)} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
