@@ -23,8 +23,8 @@
 
 struct scalefs_control;
 
-/* `request_unmount` is called from any thread, at most once, and must return at once: it makes the
- * driver end its loop as if the mount point had been unmounted. `mountpoint` is copied. NOTSUP on
+/* `request_unmount` is called from any thread, once for each client that asks, and must return at once:
+ * the driver unmounts as umount(8) does, or does nothing when that can't be. `mountpoint` is copied. NOTSUP on
  * systems where the control socket is missing: a pool can be used all the same. */
 int scalefs_control_start(struct scalefs_pool *pool, const char *mountpoint,
                           void (*request_unmount)(void *context), void *context,

@@ -1,0 +1,168 @@
+/* Documents of the protocol, made and read. */
+#include "control/message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sfs_message_begin(struct sfs_json *json, const char *type)
+{
+    sfs_json_init(json, NULL);
+    sfs_json_object(json, NULL);
+    sfs_json_u64(json, "scalefs", SFS_CONTROL_VERSION);
+    if (type)
+        sfs_json_string(json, "type", type);
+}
+
+int sfs_message_line(struct sfs_json *json, char **line, size_t *len)
+{
+    const char *text;
+    sfs_json_end(json);
+    int error = sfs_json_done(json, &text);
+    if (error)
+        return error;
+    char *to = malloc(strlen(text) + 2);
+    if (!to)
+        return SCALEFS_E_NOMEM;
+    *line = to;
+    /* Inside strings a newline is written \n: those found here, and the blanks after them, only indent. */
+    while (*text) {
+        if (*text == '\n')
+            text += 1 + strspn(text + 1, " ");
+        else
+            *to++ = *text++;
+    }
+    *to++ = '\n';
+    *to = '\0';
+    *len = (size_t)(to - *line);
+    return SCALEFS_OK;
+}
+
+/* NULL instead of "". */
+static const char *some(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static void put_disk(struct sfs_json *json, const struct scalefs_disk_status *disk)
+{
+    sfs_json_object(json, NULL);
+    sfs_json_u64(json, "id", disk->id);
+    sfs_json_string(json, "uuid", disk->uuid);
+    sfs_json_string(json, "path", some(disk->path));
+    sfs_json_string(json, "station", some(disk->station));
+    sfs_json_string(json, "role", disk->role ? "metadata" : "data");
+    sfs_json_u64(json, "size", disk->size);
+    sfs_json_u64(json, "used", disk->used);
+    sfs_json_string(json, "state", scalefs_disk_state_name(disk->state));
+    sfs_json_object(json, "errors");
+    sfs_json_u64(json, "read", disk->read_errors);
+    sfs_json_u64(json, "write", disk->write_errors);
+    sfs_json_u64(json, "checksum", disk->checksum_errors);
+    sfs_json_end(json);
+    sfs_json_end(json);
+}
+
+static void put_task(struct sfs_json *json, const struct scalefs_task_status *task)
+{
+    sfs_json_object(json, NULL);
+    sfs_json_u64(json, "id", task->id);
+    sfs_json_string(json, "kind", scalefs_task_kind_name(task->kind));
+    sfs_json_string(json, "state", scalefs_task_state_name(task->state));
+    if (task->state == SCALEFS_TASK_BLOCKED)
+        sfs_json_string(json, "reason", task->reason);
+    sfs_json_u64(json, "bytes_done", task->bytes_done);
+    sfs_json_u64(json, "bytes_total", task->bytes_total);
+    sfs_json_u64(json, "rate", task->rate);
+    sfs_json_u64(json, "eta_seconds", task->eta_seconds);
+    if (task->disk)
+        sfs_json_u64(json, "disk", task->disk);
+    else
+        sfs_json_null(json, "disk");
+    sfs_json_end(json);
+}
+
+static void put_repairs(struct sfs_json *json, const char *key, const struct scalefs_status *s)
+{
+    sfs_json_object(json, key);
+    sfs_json_u64(json, "extents", s->extents_repaired);
+    sfs_json_u64(json, "lost_extents", s->extents_lost);
+    sfs_json_end(json);
+}
+
+static void put_contract(struct sfs_json *json, const struct scalefs_status *s, const char *mounted)
+{
+    sfs_json_object(json, "status");
+    sfs_json_object(json, "pool");
+    sfs_json_string(json, "name", s->name);
+    sfs_json_string(json, "uuid", s->uuid);
+    sfs_json_string(json, "state", scalefs_pool_state_name(s->state));
+    sfs_json_string(json, "mounted", mounted);
+    sfs_json_string(json, "action", some(s->action));
+    sfs_json_end(json);
+    sfs_json_object(json, "config");
+    sfs_json_u64(json, "failover", s->failover);
+    sfs_json_u64(json, "optimize", s->optimize);
+    sfs_json_string(json, "verify", s->verify ? "parity" : "checksum");
+    sfs_json_end(json);
+    sfs_json_object(json, "capacity");
+    sfs_json_u64(json, "raw", s->raw);
+    sfs_json_u64(json, "usable", s->usable);
+    sfs_json_u64(json, "used", s->used);
+    sfs_json_u64(json, "free", s->free);
+    sfs_json_end(json);
+    sfs_json_array(json, "disks");
+    for (size_t i = 0; i < s->disk_count; i++)
+        put_disk(json, &s->disks[i]);
+    sfs_json_end(json);
+    sfs_json_array(json, "tasks");
+    for (size_t i = 0; i < s->task_count; i++)
+        put_task(json, &s->tasks[i]);
+    sfs_json_end(json);
+    put_repairs(json, "repairs", s);
+    sfs_json_end(json);
+}
+
+void sfs_message_put_status(struct sfs_json *json, const struct scalefs_status *status,
+                            const char *mounted, const struct scalefs_status *before)
+{
+    put_contract(json, status, mounted);
+    sfs_json_object(json, "more");
+    sfs_json_u64(json, "failures_left", status->failures_left);
+    sfs_json_string(json, "compression", status->compression ? "zstd" : "off");
+    sfs_json_i64(json, "zstd_level", status->zstd_level);
+    sfs_json_u64(json, "record_bytes", status->record_bytes);
+    sfs_json_bool(json, "read_only", status->read_only);
+    if (before)
+        put_repairs(json, "before", before);
+    sfs_json_end(json);
+}
+
+void sfs_message_put_error(struct sfs_json *json, int error, const char *text)
+{
+    sfs_json_object(json, "error");
+    sfs_json_string(json, "code", scalefs_error_name(error));
+    sfs_json_u64(json, "number", (uint64_t)error);
+    sfs_json_string(json, "text", text && text[0] ? text : scalefs_error_text(error));
+    sfs_json_end(json);
+}
+
+void sfs_message_get_error(const struct sfs_value *answer, struct scalefs_error_info *info)
+{
+    const struct sfs_value *error = sfs_value_get(answer, "error");
+    uint64_t number = sfs_value_u64(error, "number", SCALEFS_E_PROTOCOL);
+    info->error = number && number <= INT32_MAX ? (int)number : SCALEFS_E_PROTOCOL;
+    snprintf(info->text, sizeof(info->text), "%s",
+             sfs_value_string(error, "text", scalefs_error_text(info->error)));
+}
+
+int sfs_control_fail(struct scalefs_error_info *info, int error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    info->error = error;
+    vsnprintf(info->text, sizeof(info->text), format, args);
+    va_end(args);
+    return error;
+}

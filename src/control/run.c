@@ -1,0 +1,224 @@
+/* The verbs of the control protocol on an open pool: one function each, found through the table. */
+#include "control/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTINGS_MAX 16
+
+struct run {
+    struct scalefs_pool *pool;
+    const char *mounted;
+    const struct sfs_value *request;
+    const struct sfs_control_asker *asker;
+    const struct scalefs_status *before;
+    struct scalefs_error_info info;
+    unsigned ticks;
+    bool stop;
+};
+
+static bool send_answer(const struct sfs_control_asker *asker, struct sfs_json *json)
+{
+    char *line;
+    size_t len;
+    bool heard = false;
+    if (!sfs_message_line(json, &line, &len)) {
+        heard = asker->answer(asker->context, line, len);
+        free(line);
+    }
+    sfs_json_deinit(json);
+    return heard;
+}
+
+bool sfs_control_answer_error(const struct sfs_control_asker *asker, int error, const char *text)
+{
+    struct sfs_json json;
+    sfs_message_begin(&json, "error");
+    sfs_message_put_error(&json, error, text);
+    return send_answer(asker, &json);
+}
+
+static bool answer_status(struct run *r, const char *type, const struct scalefs_status *status)
+{
+    struct sfs_json json;
+    sfs_message_begin(&json, type);
+    sfs_message_put_status(&json, status, r->mounted, r->before);
+    return send_answer(r->asker, &json);
+}
+
+/* --- waiting --- */
+
+static void on_progress(void *context, const struct scalefs_status *status)
+{
+    struct run *r = context;
+    if (r->asker->stop(r->asker->context))
+        r->stop = true;
+    else if (r->ticks++ % 2 == 0 && !answer_status(r, "progress", status))
+        r->stop = true;
+}
+
+static int wait_done(struct run *r)
+{
+    r->stop = false;
+    int error = scalefs_pool_wait(r->pool, on_progress, r, &r->stop);
+    if (r->stop || error == SCALEFS_E_CANCELED)
+        return sfs_control_fail(&r->info, SCALEFS_E_CANCELED,
+                                "The waiting was ended before the work was. The work goes on while the "
+                                "pool is open, and at its next opening.");
+    return error;
+}
+
+static int wait_if_asked(struct run *r)
+{
+    return sfs_value_bool(r->request, "wait", false) ? wait_done(r) : SCALEFS_OK;
+}
+
+/* --- verbs --- */
+
+static int bad_request(struct run *r, const char *what)
+{
+    return sfs_control_fail(&r->info, SCALEFS_E_PROTOCOL, "The request has no proper %s.", what);
+}
+
+static int run_status(struct run *r)
+{
+    (void)r;
+    return SCALEFS_OK;
+}
+
+struct setting {
+    const char *key, *value;
+};
+
+/* Today's value of a setting, in the words of scalefs_pool_set. False: not known here. */
+static bool value_now(const struct scalefs_status *s, const char *key, char *text, size_t size)
+{
+    if (!strcmp(key, "verify"))
+        snprintf(text, size, "%s", s->verify ? "parity" : "checksum");
+    else if (!strcmp(key, "compression") && s->compression)
+        snprintf(text, size, "zstd:%d", s->zstd_level);
+    else if (!strcmp(key, "compression"))
+        snprintf(text, size, "off");
+    else if (!strcmp(key, "record"))
+        snprintf(text, size, "%u", (unsigned)s->record_bytes);
+    else
+        return false;
+    return true;
+}
+
+/* All settings or none: those that were taken are taken back when a later one is refused. */
+static int run_set(struct run *r)
+{
+    const struct sfs_value *list = sfs_value_get(r->request, "settings");
+    struct setting settings[SETTINGS_MAX];
+    size_t count = 0;
+    if (!list || list->type != SFS_VALUE_ARRAY || !list->count || list->count > SETTINGS_MAX)
+        return bad_request(r, "list of settings");
+    for (const struct sfs_value *v = list->first; v; v = v->next) {
+        struct setting s = {sfs_value_string(v, "key", NULL), sfs_value_string(v, "value", NULL)};
+        if (!s.key || !s.value)
+            return bad_request(r, "list of settings");
+        settings[count++] = s;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int error = scalefs_pool_set(r->pool, settings[i].key, settings[i].value, &r->info);
+        if (!error)
+            continue;
+        while (i-- > 0) {
+            struct scalefs_error_info ignored;
+            char old[64];
+            if (value_now(r->before, settings[i].key, old, sizeof(old)))
+                scalefs_pool_set(r->pool, settings[i].key, old, &ignored);
+        }
+        return error;
+    }
+    return wait_if_asked(r);
+}
+
+static int run_replace(struct run *r)
+{
+    const char *old_disk = sfs_value_string(r->request, "old", NULL);
+    const char *new_path = sfs_value_string(r->request, "new", NULL);
+    if (!old_disk || !new_path)
+        return bad_request(r, "pair of disks");
+    int error = scalefs_pool_replace(r->pool, old_disk, new_path, sfs_value_u64(r->request, "size", 0),
+                                     sfs_value_bool(r->request, "force", false), &r->info);
+    return error ? error : wait_if_asked(r);
+}
+
+static int run_offline(struct run *r)
+{
+    const char *disk = sfs_value_string(r->request, "disk", NULL);
+    return disk ? scalefs_pool_offline(r->pool, disk, &r->info) : bad_request(r, "disk");
+}
+
+static int run_online(struct run *r)
+{
+    const char *disk = sfs_value_string(r->request, "disk", NULL);
+    return disk ? scalefs_pool_online(r->pool, disk, &r->info) : bad_request(r, "disk");
+}
+
+static int run_scrub(struct run *r)
+{
+    static const char *const actions[] = {"start", "pause", "resume", "stop"};
+    static const enum scalefs_scrub_verb verbs[] = {SCALEFS_SCRUB_START, SCALEFS_SCRUB_PAUSE,
+                                                    SCALEFS_SCRUB_RESUME, SCALEFS_SCRUB_STOP};
+    const char *action = sfs_value_string(r->request, "action", "start");
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+        if (!strcmp(action, actions[i])) {
+            int error = scalefs_pool_scrub(r->pool, verbs[i], &r->info);
+            return error ? error : wait_if_asked(r);
+        }
+    return bad_request(r, "action");
+}
+
+static const struct verb {
+    const char *name;
+    int (*run)(struct run *r);
+} verbs[] = {
+    {"hello", run_status},     {"status", run_status}, {"set", run_set},     {"replace", run_replace},
+    {"offline", run_offline}, {"online", run_online}, {"scrub", run_scrub}, {"wait", wait_done},
+};
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+        if (!strcmp(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
+}
+
+bool sfs_control_waits(const struct sfs_value *request)
+{
+    return sfs_value_bool(request, "wait", false) ||
+           !strcmp(sfs_value_string(request, "verb", ""), "wait");
+}
+
+int sfs_control_run(struct scalefs_pool *pool, const char *mounted, const struct sfs_value *request,
+                    const struct sfs_control_asker *asker)
+{
+    struct run r = {.pool = pool, .mounted = mounted, .request = request, .asker = asker};
+    struct scalefs_status *before = NULL, *after = NULL;
+    const char *name = sfs_value_string(request, "verb", "");
+    const struct verb *verb = find_verb(name);
+    int error;
+    if (!verb) {
+        error = sfs_control_fail(&r.info, SCALEFS_E_PROTOCOL,
+                                 "The request \"%.64s\" is not known here. Is the mounted pool served by "
+                                 "an older ScaleFS?", name);
+        goto out;
+    }
+    if ((error = scalefs_pool_status(pool, &before)))
+        goto out;
+    r.before = before;
+    if ((error = verb->run(&r)) || (error = scalefs_pool_status(pool, &after)))
+        goto out;
+    answer_status(&r, "done", after);
+out:
+    if (error)
+        sfs_control_answer_error(asker, error, r.info.text);
+    scalefs_status_free(before);
+    scalefs_status_free(after);
+    return error;
+}
