@@ -310,6 +310,8 @@ def main():
             sys.exit(f"there is no stage {name}; --list names them")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scratch = tempfile.mkdtemp(prefix="scalefs-test.")
+    os.environ["TMPDIR"] = os.path.join(scratch, "tmp")  # what is started leaves nothing elsewhere
+    os.mkdir(os.environ["TMPDIR"])
     suites = []
     try:
         for name in chosen:
