@@ -1,0 +1,107 @@
+/* What the files of the FUSE driver share: the state of one mount.
+ *
+ *   fuse.c      a mount from beginning to end: process, pool, session, signals, unmounting
+ *   loop.c      the threads that take requests from the kernel
+ *   raw.c       requests answered without libfuse: data, and what libfuse cannot say
+ *   names.c     requests on names and directories, through libfuse
+ *   inodes.c    requests on inodes, through libfuse
+ *   acl.c       POSIX access control lists, pure
+ *   options.c   the text after -o, pure
+ *   errno.c     library error -> errno
+ *   place.c     mount points
+ *
+ * Nothing is kept per open file: the kernel is told that open and opendir need no answer
+ * (no_open), permission checks are its own (default_permissions), and lookup counts are holds
+ * of the library. All caches of the kernel are valid for ever, because nobody else changes the
+ * volume while it is mounted.
+ */
+#ifndef SFS_DRIVERS_DRIVER_H
+#define SFS_DRIVERS_DRIVER_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "scalefs/fs.h"
+
+#define DRIVER_MAX_TRANSFER (1u << 20) /* of one READ or WRITE; the kernel's limit */
+#define DRIVER_VALID_SECONDS 86400.0   /* how long the kernel may trust names and attributes */
+
+#define DRIVER_MAX_WORKERS 24u
+
+struct driver {
+    struct scalefs_pool *pool;
+    struct scalefs_fs *fs;
+    struct fuse_session *session;
+    int fuse_fd;
+
+    /* loop.c */
+    pthread_mutex_t lock; /* guards workers and slots */
+    unsigned workers;
+    struct {
+        bool used;
+        pthread_t thread;
+    } slots[DRIVER_MAX_WORKERS];
+    atomic_uint idle;
+    atomic_bool stopping;
+    int idle_fd; /* eventfd: the last worker has left */
+
+    /* INIT: what the kernel offered, and what libfuse's answer is completed with. */
+    uint32_t kernel_flags;
+    bool init_answered;
+    int ready_fd; /* eventfd: the file system can be used */
+};
+
+/* A thread that takes requests, with its buffers. */
+struct worker {
+    struct driver *driver;
+    unsigned slot;
+    struct fuse_buf request;
+    uint8_t *reply; /* a page of room for the header, then DRIVER_MAX_TRANSFER bytes */
+};
+
+/* errno.c: 0 for SCALEFS_OK, else a positive errno. */
+int sfs_drivers_errno(int error);
+
+/* loop.c */
+int sfs_drivers_loop_start(struct driver *d);
+/* Makes the workers leave after the request they are at, and waits for them. */
+void sfs_drivers_loop_stop(struct driver *d);
+
+/* raw.c: answers the request, or returns false to leave it to libfuse. */
+bool sfs_drivers_raw(struct worker *w);
+/* The read and writev of the session; the latter completes the answer to INIT. */
+ssize_t sfs_drivers_read(int fd, void *buf, size_t len, void *userdata);
+ssize_t sfs_drivers_writev(int fd, struct iovec *iov, int count, void *userdata);
+
+/* names.c, inodes.c: fill their part of the table. */
+void sfs_drivers_name_ops(struct fuse_lowlevel_ops *ops);
+void sfs_drivers_inode_ops(struct fuse_lowlevel_ops *ops);
+
+/* names.c */
+void sfs_drivers_stat(const struct scalefs_attr *attr, struct stat *st);
+void sfs_drivers_entry(const struct scalefs_attr *attr, struct fuse_entry_param *entry);
+
+/* inodes.c: what POSIX ACLs do to a new inode. `mode` loses what they or the umask take away. */
+struct inherited_acl {
+    uint8_t *access, *dflt; /* to set on the new inode; NULL: none */
+    size_t access_len, dflt_len;
+};
+int sfs_drivers_inherit(struct driver *d, uint64_t dir, uint32_t umask, uint32_t *mode,
+                        struct inherited_acl *acl);
+int sfs_drivers_inherit_apply(struct driver *d, uint64_t ino, struct inherited_acl *acl);
+void sfs_drivers_inherit_free(struct inherited_acl *acl);
+/* Changes of attributes with what POSIX adds to them: set-id bits, capabilities, ACLs. */
+int sfs_drivers_setattr(struct driver *d, uint64_t ino, const struct scalefs_attr *values, unsigned mask,
+                        struct scalefs_attr *attr);
+int sfs_drivers_setxattr(struct driver *d, uint64_t ino, const char *name, const void *value, size_t len,
+                         unsigned flags, bool kill_sgid);
+/* As a write by an ordinary user does: set-id bits and file capabilities go. */
+int sfs_drivers_drop_privileges(struct driver *d, uint64_t ino);
+
+#endif
