@@ -3,8 +3,8 @@
  *   static void adds(void) { CHECK_EQ(1 + 1, 2); }
  *   int main(int argc, char **argv) { TEST_START(argc, argv); RUN(adds); return TEST_END(); }
  *
- * A case whose checks all hold prints `ok N - name`, any other `not ok N - name` after lines that say
- * which check failed. REQUIRE leaves the function that it stands in when the check fails. With
+ * A case whose checks all hold prints `ok N - name`, any other `not ok N - name` after lines that
+ * say which check failed. REQUIRE leaves the function that it stands in when the check fails. With
  * arguments only the named cases run; --seed=N sets test_seed (default 1), which is printed.
  */
 #ifndef TESTS_TEST_H
@@ -77,7 +77,8 @@ static inline bool test_check(bool good, const char *file, int line, const char 
     return good;
 }
 
-static inline bool test_equal(long long a, long long b, const char *file, int line, const char *what)
+static inline bool test_equal(long long a, long long b, const char *file, int line,
+                              const char *what)
 {
     if (a == b)
         return true;
@@ -97,8 +98,8 @@ static inline bool test_same_text(const char *a, const char *b, const char *file
     return false;
 }
 
-static inline bool test_same_bytes(const void *a, const void *b, size_t len, const char *file, int line,
-                                   const char *what)
+static inline bool test_same_bytes(const void *a, const void *b, size_t len, const char *file,
+                                   int line, const char *what)
 {
     const uint8_t *x = a, *y = b;
     for (size_t i = 0; i < len; i++)
@@ -146,8 +147,7 @@ static inline int test_end(void)
 
 /* Checks: true when they hold, so that `if (!CHECK(p)) return;` works. */
 #define CHECK(x) test_check((x) ? true : false, __FILE__, __LINE__, #x)
-#define CHECK_EQ(a, b)                                                                             \
-    test_equal((long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b)
+#define CHECK_EQ(a, b) test_equal((long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b)
 #define CHECK_OK(call) CHECK_EQ(call, SCALEFS_OK)
 #define CHECK_STR(a, b) test_same_text(a, b, __FILE__, __LINE__, #a " == " #b)
 #define CHECK_MEM(a, b, len) test_same_bytes(a, b, len, __FILE__, __LINE__, #a " == " #b)

@@ -272,8 +272,8 @@ static const struct sfs_env_ops os_ops = {
     .log = os_log,
 };
 
-int sfs_env_os_create(void (*log)(void *context, enum sfs_log_level level, const char *room, int code,
-                                  const char *text),
+int sfs_env_os_create(void (*log)(void *context, enum sfs_log_level level, const char *room,
+                                  int code, const char *text),
                       void *log_context, struct sfs_env **env)
 {
     struct os_env *os = sfs_zalloc(NULL, sizeof *os);

@@ -10,9 +10,9 @@
 
 #define SFS_SIZE_TEXT 16 /* "1023.99 KiB" and a NUL fit */
 
-/* "4096", "8T", "1.5GiB", "64 kib", "2TB". K M G T P E, alone or with iB, are powers of 1024; with B
- * powers of 1000, as disks are sold. A fraction of a byte is dropped. INVAL for anything else and for
- * what does not fit into 64 bits. */
+/* "4096", "8T", "1.5GiB", "64 kib", "2TB". K M G T P E, alone or with iB, are powers of 1024; with
+ * B powers of 1000, as disks are sold. A fraction of a byte is dropped. INVAL for anything else and
+ * for what does not fit into 64 bits. */
 int sfs_size_parse(const char *text, uint64_t *bytes);
 
 /* In binary units with three digits: "512 B", "1.5 GiB", "3.64 TiB", "931 GiB". Rounded down: never

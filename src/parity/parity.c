@@ -1,23 +1,25 @@
 /* Erasure coding: the matrix, encoding, rebuilding, checking. Pure: touches only the buffers given.
  *
- * Arithmetic is in GF(2^8) with the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d), as in ISA-L; `+` is
- * XOR. The points of the Cauchy matrix are
+ * Arithmetic is in GF(2^8) with the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d), as in ISA-L; `+`
+ * is XOR. The points of the Cauchy matrix are
  *
  *     x(i) = i        for parity unit i, 0 <= i <= 30
  *     y(j) = 32 + j   for data unit j,   0 <= j <= 63
  *
  * all distinct (x <= 30, 32 <= y <= 95), so 1 / (x(i) + y(j)) exists. Column j is scaled by
- * x(0) + y(j) and then row i by (x(i) + y(0)) / (x(0) + y(0)), which makes row 0 and column 0 all 1:
+ * x(0) + y(j) and then row i by (x(i) + y(0)) / (x(0) + y(0)), which makes row 0 and column 0 all
+ * 1:
  *
  *     c(i, j) = (x(0) + y(j)) (x(i) + y(0)) / ((x(i) + y(j)) (x(0) + y(0)))
  *             = (32 + j) * (32 + i) / ((i XOR (32 + j)) * 32)
  *
- * (in the second line 32 + i and 32 + j are sums of integers; products and quotients are the field's).
- * Parity i of a row is the sum over j of c(i, j) * data j.
+ * (in the second line 32 + i and 32 + j are sums of integers; products and quotients are the
+ * field's). Parity i of a row is the sum over j of c(i, j) * data j.
  *
- * Rebuilding: let D be the data units that are not there. As many parity units that are there give a
- * square system in them; its matrix is a part of ours, hence regular. Solving it writes every unit as
- * a combination of the k units that are used, so one pass of the kernel computes all that is wanted.
+ * Rebuilding: let D be the data units that are not there. As many parity units that are there give
+ * a square system in them; its matrix is a part of ours, hence regular. Solving it writes every
+ * unit as a combination of the k units that are used, so one pass of the kernel computes all that
+ * is wanted.
  */
 #include "parity/parity.h"
 #include "base/assert.h"
@@ -27,12 +29,12 @@
 #include <string.h>
 
 enum {
-    TABLE_BYTES = 32,     /* ISA-L's multiplication table of one coefficient */
-    MAX_CELLS = 33 * 31,  /* the most of k * rows with k + rows <= 64, rows <= 31 */
-    XOR_ALIGN = 32,       /* what xor_gen asks of pointers */
+    TABLE_BYTES = 32,    /* ISA-L's multiplication table of one coefficient */
+    MAX_CELLS = 33 * 31, /* the most of k * rows with k + rows <= 64, rows <= 31 */
+    XOR_ALIGN = 32,      /* what xor_gen asks of pointers */
     LANE = 64,
-    CHECK_BLOCK = 16384,  /* small enough that a block of parity stays in the cache */
-    MAX_STEP = 1 << 30    /* ISA-L counts in int */
+    CHECK_BLOCK = 16384, /* small enough that a block of parity stays in the cache */
+    MAX_STEP = 1 << 30   /* ISA-L counts in int */
 };
 
 uint8_t sfs_parity_coefficient(unsigned parity, unsigned data)
@@ -175,8 +177,7 @@ static void invert(unsigned n, uint8_t a[][SFS_PARITY_MAX_PARITY],
 }
 
 /* solved[h][s]: the part of source s in the absent data unit holes[h]. */
-static void solve_holes(unsigned k, const struct plan *plan,
-                        uint8_t solved[][SFS_PARITY_MAX_UNITS])
+static void solve_holes(unsigned k, const struct plan *plan, uint8_t solved[][SFS_PARITY_MAX_UNITS])
 {
     uint8_t part[SFS_PARITY_MAX_PARITY][SFS_PARITY_MAX_PARITY];
     uint8_t inverse[SFS_PARITY_MAX_PARITY][SFS_PARITY_MAX_PARITY];

@@ -20,7 +20,8 @@ static void errors_have_names(void)
 
 static void numbers_are_little_endian(void)
 {
-    static const uint8_t want[] = {1, 3, 2, 7, 6, 5, 4, 0xf, 0xe, 0xd, 0xc, 0xb, 0xa, 9, 8, 'x', 'y'};
+    static const uint8_t want[] = {1,   3,   2,   7,   6, 5, 4,   0xf, 0xe,
+                                   0xd, 0xc, 0xb, 0xa, 9, 8, 'x', 'y'};
     uint8_t bytes[sizeof want];
     struct sfs_writer w = sfs_writer(bytes, sizeof bytes);
     sfs_w8(&w, 1);

@@ -30,8 +30,10 @@ static void sizes_are_read(void)
         {"18446744073709551615", UINT64_MAX},
     };
     static const char *const bad[] = {
-        "",    "K",      "-1",   "+1", "1..5", "1.",  ".5",  "1X",   "1Ki",  "1iB", "16E",
-        "1KBB", "1 K B", "1BB", "18446744073709551616", " 1", "0x10", "1e3", "1TiBs",
+        "",    "K",    "-1",    "+1",    "1..5",
+        "1.",  ".5",   "1X",    "1Ki",   "1iB",
+        "16E", "1KBB", "1 K B", "1BB",   "18446744073709551616",
+        " 1",  "0x10", "1e3",   "1TiBs",
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         uint64_t bytes = 1;
@@ -165,12 +167,13 @@ static void json_strings_are_escaped(void)
     check_string("\0\x1f\x7f", 3, "\"\\u0000\\u001f\\u007f\"\n");
     check_string("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9,
                  "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"\n");
-    check_string("x\xff" "y", 3, "\"x\xef\xbf\xbdy\"\n");
-    check_string("\xc3", 1, "\"\xef\xbf\xbd\"\n");                    /* cut short */
-    check_string("\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"\n");    /* overlong */
+    check_string("x\xff"
+                 "y",
+                 3, "\"x\xef\xbf\xbdy\"\n");
+    check_string("\xc3", 1, "\"\xef\xbf\xbd\"\n");                                 /* cut short */
+    check_string("\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"\n");                 /* overlong */
     check_string("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n"); /* surrogate */
-    check_string("\xf4\x90\x80\x80", 4,
-                 "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n");
+    check_string("\xf4\x90\x80\x80", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n");
 }
 
 static void json_times_are_utc(void)
@@ -179,12 +182,9 @@ static void json_times_are_utc(void)
         int64_t seconds;
         const char *text;
     } cases[] = {
-        {1, "\"1970-01-01T00:00:01Z\"\n"},
-        {951782400, "\"2000-02-29T00:00:00Z\"\n"},
-        {1735689599, "\"2024-12-31T23:59:59Z\"\n"},
-        {4107542400, "\"2100-03-01T00:00:00Z\"\n"},
-        {-1, "\"1969-12-31T23:59:59Z\"\n"},
-        {0, "null\n"},
+        {1, "\"1970-01-01T00:00:01Z\"\n"},          {951782400, "\"2000-02-29T00:00:00Z\"\n"},
+        {1735689599, "\"2024-12-31T23:59:59Z\"\n"}, {4107542400, "\"2100-03-01T00:00:00Z\"\n"},
+        {-1, "\"1969-12-31T23:59:59Z\"\n"},         {0, "null\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sfs_json j;

@@ -88,8 +88,8 @@ static void coefficients_follow_the_formula(void)
 static void encoding_agrees_with_slow_field(void)
 {
     static const size_t lens[] = {1, 15, 16, 31, 32, 63, 64, 65, 100, 1000, LEN_MAX};
-    static const unsigned shapes[][2] = {{1, 1},  {1, 2},  {1, 31}, {2, 1},   {2, 2},   {3, 1},
-                                         {4, 2},  {5, 3},  {8, 7},  {16, 2},  {33, 31}, {60, 4},
+    static const unsigned shapes[][2] = {{1, 1},  {1, 2},  {1, 31}, {2, 1},  {2, 2},   {3, 1},
+                                         {4, 2},  {5, 3},  {8, 7},  {16, 2}, {33, 31}, {60, 4},
                                          {63, 1}, {40, 9}, {12, 0}, {20, 11}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (size_t l = 0; l < sizeof lens / sizeof *lens; l++) {
