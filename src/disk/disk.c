@@ -7,8 +7,8 @@
  * requests are submitted, and waited for once before the batch's own wait.
  *
  * `gone` is set once and never cleared: a disk that comes back is opened anew. It and the size are
- * read by any task without a lock (relaxed: a request that just misses the change learns it from the
- * device).
+ * read by any task without a lock (relaxed: a request that just misses the change learns it from
+ * the device).
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +25,8 @@ bool sfs_disk_is_gone(const struct sfs_disk *disk)
 void sfs_disk_set_gone(struct sfs_disk *disk)
 {
     if (!__atomic_exchange_n(&disk->gone, true, __ATOMIC_RELAXED))
-        sfs_log(disk->env, SFS_LOG_WARN, "disk", SCALEFS_E_GONE, "%s has disappeared", disk->info.path);
+        sfs_log(disk->env, SFS_LOG_WARN, "disk", SCALEFS_E_GONE, "%s has disappeared",
+                disk->info.path);
 }
 
 uint64_t sfs_disk_size(const struct sfs_disk *disk)
@@ -59,7 +60,8 @@ static int check(const struct sfs_io *io)
     if (io->offset > size || io->len > size - io->offset)
         return SCALEFS_E_INVAL;
     if (io->op == SFS_IO_READ || io->op == SFS_IO_WRITE)
-        return io->len && (!io->buf || (uintptr_t)io->buf % SFS_IO_ALIGN) ? SCALEFS_E_INVAL : SCALEFS_OK;
+        return io->len && (!io->buf || (uintptr_t)io->buf % SFS_IO_ALIGN) ? SCALEFS_E_INVAL
+                                                                          : SCALEFS_OK;
     if (io->op == SFS_IO_ZONE_RESET)
         return disk->info.zoned ? SCALEFS_OK : SCALEFS_E_INVAL;
     return io->op == SFS_IO_DISCARD ? SCALEFS_OK : SCALEFS_E_INVAL;
@@ -102,7 +104,8 @@ static void enter_kind(struct sfs_io_batch *batch, struct sfs_disk *disk)
     batch->kinds[batch->kind_count++] = (struct sfs_io_kind){disk, NULL};
 }
 
-void sfs_io_submit(struct sfs_env *env, struct sfs_io_batch *batch, struct sfs_io *ios, size_t count)
+void sfs_io_submit(struct sfs_env *env, struct sfs_io_batch *batch, struct sfs_io *ios,
+                   size_t count)
 {
     batch->env = env;
     batch->ios = ios;
@@ -208,8 +211,8 @@ int sfs_disk_probe(struct sfs_env *env, const char *path, char what[128])
     return sfs_native_probe(env, path, what);
 }
 
-int sfs_disk_scan(struct sfs_env *env, const char *folders, void (*found)(void *arg, const char *path),
-                  void *arg)
+int sfs_disk_scan(struct sfs_env *env, const char *folders,
+                  void (*found)(void *arg, const char *path), void *arg)
 {
     int r = sfs_native_scan_devices(env, found, arg);
     while (!r && folders && *folders) {

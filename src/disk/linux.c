@@ -1,7 +1,7 @@
 /* Opening, describing and creating disks on Linux: regular files and block devices.
  *
- * O_DIRECT, or through the page cache where the file system refuses that. The size is asked once here
- * and again by sfs_disk_refresh; a device without a size has no medium, or has been pulled.
+ * O_DIRECT, or through the page cache where the file system refuses that. The size is asked once
+ * here and again by sfs_disk_refresh; a device without a size has no medium, or has been pulled.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -114,7 +114,8 @@ static const char *words(int error, char text[128])
     return strerror_r(error, text, 128);
 }
 
-static int refuse_errno(struct scalefs_error_info *info, const char *path, const char *what, int error)
+static int refuse_errno(struct scalefs_error_info *info, const char *path, const char *what,
+                        int error)
 {
     char text[128];
     return sfs_disk_refuse(info, open_error(error), "%s cannot be %s: %s.", path, what,
@@ -189,7 +190,8 @@ int sfs_linux_write_pointer(struct sfs_disk *disk, uint64_t offset, uint64_t *po
     (void)disk;
     (void)offset;
     (void)pointer;
-    return SCALEFS_E_NOTSUP; /* only host-managed zoned disks have one, and those are not opened yet */
+    return SCALEFS_E_NOTSUP; /* only host-managed zoned disks have one, and those are not opened yet
+                              */
 }
 
 void sfs_linux_close(struct sfs_disk *d)
@@ -243,10 +245,11 @@ static int describe(struct sfs_linux_disk *disk, struct scalefs_error_info *info
         return sfs_disk_refuse(info, SCALEFS_E_TOO_SMALL,
                                "%s is too small for a disk: it has less than 4096 bytes.", d->path);
     if (d->zoned)
-        return sfs_disk_refuse(info, SCALEFS_E_NOTSUP,
-                               "%s is a host-managed zoned (SMR) disk, which this version cannot use "
-                               "yet. Conventional and host-aware disks work.",
-                               d->path);
+        return sfs_disk_refuse(
+            info, SCALEFS_E_NOTSUP,
+            "%s is a host-managed zoned (SMR) disk, which this version cannot use "
+            "yet. Conventional and host-aware disks work.",
+            d->path);
     if (d->sector_bytes > SFS_IO_ALIGN)
         return sfs_disk_refuse(info, SCALEFS_E_NOTSUP,
                                "%s has sectors of %u bytes; at most 4096 can be used.", d->path,
@@ -288,14 +291,16 @@ static int open_checked(struct sfs_linux_disk *disk, const char *path, unsigned 
                                "%s is too small for a disk: it has less than 4096 bytes.", path);
     error = open_fd(disk->disk.env, disk, disk->disk.info.path, st.st_mode, flags);
     if (error == EBUSY || error == EWOULDBLOCK)
-        return sfs_disk_refuse(info, SCALEFS_E_BUSY,
-                               "%s is in use: it is mounted, part of something that is active, or open "
-                               "in another ScaleFS.",
-                               path);
+        return sfs_disk_refuse(
+            info, SCALEFS_E_BUSY,
+            "%s is in use: it is mounted, part of something that is active, or open "
+            "in another ScaleFS.",
+            path);
     if (error)
         return refuse_errno(info, path, "opened", error);
     if (fstat(disk->fd, &opened) || (opened.st_mode & S_IFMT) != (st.st_mode & S_IFMT))
-        return sfs_disk_refuse(info, SCALEFS_E_CHANGED, "%s was exchanged while it was opened.", path);
+        return sfs_disk_refuse(info, SCALEFS_E_CHANGED, "%s was exchanged while it was opened.",
+                               path);
     return describe(disk, info);
 }
 
@@ -310,8 +315,8 @@ int sfs_native_open(struct sfs_env *env, const char *path, unsigned flags, struc
     if (r)
         return sfs_disk_refuse(info, r, "%s cannot be opened: not enough memory.", path);
     disk->disk.env = env;
-    disk->disk.ops = shared->rings && !(flags & SFS_DISK_THREADS) ? &sfs_linux_ring_ops
-                                                                   : &sfs_linux_thread_ops;
+    disk->disk.ops =
+        shared->rings && !(flags & SFS_DISK_THREADS) ? &sfs_linux_ring_ops : &sfs_linux_thread_ops;
     disk->shared = shared;
     disk->fd = -1;
     disk->read_only = flags & SFS_DISK_READ_ONLY;

@@ -34,11 +34,12 @@ extern const struct sfs_disk_ops sfs_linux_ring_ops, sfs_linux_thread_ops;
 int sfs_linux_info(struct sfs_disk *disk, struct sfs_disk_info *info);
 int sfs_linux_write_pointer(struct sfs_disk *disk, uint64_t offset, uint64_t *pointer);
 void sfs_linux_close(struct sfs_disk *disk);
-/* An attribute of a block device's queue ("queue/zoned"), for a partition its disk's; "" when absent. */
+/* An attribute of a block device's queue ("queue/zoned"), for a partition its disk's; "" when
+ * absent. */
 void sfs_linux_queue_attribute(dev_t device, const char *name, char *value, size_t value_bytes);
 
-/* linux_io.c: a request by blocking calls, from byte `done` of it on. Nothing but the disk, and what
- * the caller asked for, is read from `io`. */
+/* linux_io.c: a request by blocking calls, from byte `done` of it on. Nothing but the disk, and
+ * what the caller asked for, is read from `io`. */
 int sfs_linux_run_from(struct sfs_linux_disk *disk, const struct sfs_io *io, uint64_t done);
 int sfs_linux_run(struct sfs_disk *disk, struct sfs_io *io);
 /* The result of a request that the system ended with errno `error`. */
@@ -50,7 +51,8 @@ int sfs_linux_short(struct sfs_linux_disk *disk, const struct sfs_io *io);
 struct sfs_linux_rings *sfs_linux_rings_create(struct sfs_env *env);
 void sfs_linux_rings_destroy(struct sfs_env *env, struct sfs_linux_rings *rings);
 
-/* linux_scan.c: the loop device whose backing file is `path` (canonical), in `name`; false: none. */
+/* linux_scan.c: the loop device whose backing file is `path` (canonical), in `name`; false: none.
+ */
 bool sfs_linux_loop_of(const char *path, char *name, size_t name_bytes);
 
 #endif

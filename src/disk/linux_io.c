@@ -1,8 +1,9 @@
 /* One request by blocking system calls, and what the errors of Linux mean for a disk.
  *
- * A disk that was pulled reports almost anything: ENOSPC on writes, reads that end early, EIO. So after
- * a suspicious result the device itself is asked: one that has disappeared has size 0. On a regular
- * file ENOSPC means that the file system below is full; a file cut down to nothing has disappeared.
+ * A disk that was pulled reports almost anything: ENOSPC on writes, reads that end early, EIO. So
+ * after a suspicious result the device itself is asked: one that has disappeared has size 0. On a
+ * regular file ENOSPC means that the file system below is full; a file cut down to nothing has
+ * disappeared.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +14,9 @@
 
 #include "disk/linux.h"
 
-/* For a result that a vanished device and a living one can both give: GONE, or `otherwise`. A device
- * that has only become smaller is not gone: what lies beyond its end is lost, the rest is good. */
+/* For a result that a vanished device and a living one can both give: GONE, or `otherwise`. A
+ * device that has only become smaller is not gone: what lies beyond its end is lost, the rest is
+ * good. */
 static int ask_device(struct sfs_linux_disk *disk, int otherwise)
 {
     uint64_t bytes;

@@ -1,8 +1,9 @@
 /* What a device or file carries, and who uses it, on Linux.
  *
- * Use comes before content: "mounted on /home" is worse news than "an ext4 file system". Asked are the
- * mount table, the swap table, what is built upon the device (holders), the same for its partitions,
- * and for a regular file the loop device that it stands behind. Content is libblkid's judgement.
+ * Use comes before content: "mounted on /home" is worse news than "an ext4 file system". Asked are
+ * the mount table, the swap table, what is built upon the device (holders), the same for its
+ * partitions, and for a regular file the loop device that it stands behind. Content is libblkid's
+ * judgement.
  */
 #include <blkid.h>
 #include <dirent.h>
@@ -28,7 +29,8 @@ static char *word(char **line)
     char *from = start, *to = start;
     while (*from && !strchr(" \t\n", *from)) {
         unsigned code;
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && sscanf(from + 1, "%3o", &code) == 1) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' &&
+            sscanf(from + 1, "%3o", &code) == 1) {
             *to++ = (char)code;
             from += 4;
         } else {
@@ -44,7 +46,8 @@ static char *word(char **line)
 static bool is_device(const char *path, dev_t device)
 {
     struct stat st;
-    return !strncmp(path, "/dev/", 5) && !stat(path, &st) && S_ISBLK(st.st_mode) && st.st_rdev == device;
+    return !strncmp(path, "/dev/", 5) && !stat(path, &st) && S_ISBLK(st.st_mode) &&
+           st.st_rdev == device;
 }
 
 /* mountinfo: id parent major:minor root mountpoint options … - type source options. btrfs shows a
@@ -145,7 +148,8 @@ static bool partition_used(dev_t device, char what[WHAT_BYTES])
         if (!dev)
             continue;
         if (fscanf(dev, "%u:%u", &maj, &min) == 2 && device_used(makedev(maj, min), use)) {
-            snprintf(what, WHAT_BYTES, "a disk with partitions, of which %.30s is %.60s", e->d_name, use);
+            snprintf(what, WHAT_BYTES, "a disk with partitions, of which %.30s is %.60s", e->d_name,
+                     use);
             hit = true;
         }
         fclose(dev);
@@ -162,8 +166,8 @@ static bool file_used(const char *path, char what[WHAT_BYTES])
         return true;
     if (!sfs_linux_loop_of(path, loop, sizeof loop))
         return false;
-    if (!stat(loop, &st) && S_ISBLK(st.st_mode) && (device_used(st.st_rdev, use) ||
-                                                   partition_used(st.st_rdev, use)))
+    if (!stat(loop, &st) && S_ISBLK(st.st_mode) &&
+        (device_used(st.st_rdev, use) || partition_used(st.st_rdev, use)))
         snprintf(what, WHAT_BYTES, "the file behind %.20s, which is %.70s", loop, use);
     else
         snprintf(what, WHAT_BYTES, "the file behind %.60s", loop);
@@ -248,33 +252,59 @@ static int look_for_data(struct sfs_env *env, int fd, char what[WHAT_BYTES])
     return got < 0 ? SCALEFS_E_IO : SCALEFS_OK;
 }
 
+static int probe_error(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return SCALEFS_E_NOENT;
+    case EACCES:
+    case EPERM:
+        return SCALEFS_E_ACCESS;
+    case ENXIO:
+    case ENODEV:
+    case ENOMEDIUM:
+        return SCALEFS_E_GONE;
+    case ENOMEM:
+        return SCALEFS_E_NOMEM;
+    default:
+        return SCALEFS_E_IO;
+    }
+}
+
+static int probe_content(struct sfs_env *env, const char *path, const struct stat *st,
+                         char what[WHAT_BYTES])
+{
+    int r = SCALEFS_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return probe_error(errno);
+    if (S_ISBLK(st->st_mode) || st->st_size > 0)
+        r = identify(fd, what);
+    if (!r && S_ISREG(st->st_mode) && !what[0])
+        r = look_for_data(env, fd, what);
+    close(fd);
+    return r;
+}
+
+/* Use is looked for first, also because it can be seen where the device may not be opened. */
 int sfs_native_probe(struct sfs_env *env, const char *path, char what[WHAT_BYTES])
 {
     struct stat st;
+    int r = SCALEFS_OK;
     char *real = realpath(path, NULL);
-    int fd = real ? open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
-    int error = errno, r = SCALEFS_OK;
-    if (fd < 0 || fstat(fd, &st)) {
-        r = error == ENOENT || error == ENOTDIR     ? SCALEFS_E_NOENT
-            : error == EACCES || error == EPERM     ? SCALEFS_E_ACCESS
-            : error == ENXIO || error == ENOMEDIUM  ? SCALEFS_E_GONE
-                                                    : SCALEFS_E_IO;
-        goto out;
-    }
-    bool block = S_ISBLK(st.st_mode);
-    if (!block && !S_ISREG(st.st_mode)) {
+    if (!real)
+        return probe_error(errno);
+    if (stat(real, &st))
+        r = probe_error(errno);
+    else if (S_ISBLK(st.st_mode))
+        r = device_used(st.st_rdev, what) || partition_used(st.st_rdev, what)
+                ? SCALEFS_OK
+                : probe_content(env, real, &st, what);
+    else if (S_ISREG(st.st_mode))
+        r = file_used(real, what) ? SCALEFS_OK : probe_content(env, real, &st, what);
+    else
         r = SCALEFS_E_NOTSUP;
-        goto out;
-    }
-    if (block ? device_used(st.st_rdev, what) || partition_used(st.st_rdev, what) : file_used(real, what))
-        goto out;
-    if (block || st.st_size > 0)
-        r = identify(fd, what);
-    if (!r && !block && !what[0])
-        r = look_for_data(env, fd, what);
-out:
-    if (fd >= 0)
-        close(fd);
     free(real);
     return r;
 }

@@ -1,4 +1,5 @@
-/* Finding disks on Linux: the block devices of /sys/class/block, and the regular files of folders. */
+/* Finding disks on Linux: the block devices of /sys/class/block, and the regular files of folders.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,8 @@ static bool could_carry_a_pool(const char *name)
     return strtoull(size, NULL, 10) > 0 && !has_holders(name);
 }
 
-int sfs_native_scan_devices(struct sfs_env *env, void (*found)(void *arg, const char *path), void *arg)
+int sfs_native_scan_devices(struct sfs_env *env, void (*found)(void *arg, const char *path),
+                            void *arg)
 {
     (void)env;
     struct dirent **entries;
@@ -115,7 +117,8 @@ int sfs_native_scan_folder(struct sfs_env *env, const char *folder,
 {
     struct dirent **entries;
     int count = scandir(folder, &entries, NULL, alphasort);
-    if (count < 0) /* a folder of the list that is absent today, or not ours to read, has no disks */
+    if (count <
+        0) /* a folder of the list that is absent today, or not ours to read, has no disks */
         return errno == ENOMEM ? SCALEFS_E_NOMEM : SCALEFS_OK;
     int r = SCALEFS_OK;
     for (int i = 0; i < count; i++) {

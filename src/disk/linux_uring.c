@@ -2,18 +2,20 @@
  *
  * A batch takes a ring from the free list with its first request and gives it back when it has been
  * waited for, so a ring never serves two batches at once: whoever waits reaps its own completions,
- * and no completion task and no hand-off is needed (a wake-up on another CPU costs more than a small
- * read). All requests of the batch, on any number of disks, go in with one system call.
+ * and no completion task and no hand-off is needed (a wake-up on another CPU costs more than a
+ * small read). All requests of the batch, on any number of disks, go in with one system call.
  *
  * A ring is touched by the submitting task until the kick, and by the waiting one afterwards; what
- * orders the two is the caller's (a batch is handed from task to task). Only the free list is locked.
+ * orders the two is the caller's (a batch is handed from task to task). Only the free list is
+ * locked.
  *
- * At most DEPTH requests are in flight; the rest of a larger batch, and what remains of requests cut
- * short, stands in the ring's `queue` until the waiting task finds room. Requests that would not gain
- * from the ring (`direct`) are carried out by the waiting task while the others are in flight.
+ * At most DEPTH requests are in flight; the rest of a larger batch, and what remains of requests
+ * cut short, stands in the ring's `queue` until the waiting task finds room. Requests that would
+ * not gain from the ring (`direct`) are carried out by the waiting task while the others are in
+ * flight.
  *
- * Where no ring can be had (too many open files, no memory) the requests are carried out at once, by
- * blocking calls: slower, and as correct.
+ * Where no ring can be had (too many open files, no memory) the requests are carried out at once,
+ * by blocking calls: slower, and as correct.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -21,12 +23,14 @@
 #include "base/assert.h"
 #include "disk/linux.h"
 
-#define DEPTH 128        /* a power of two; completions have twice as many places */
-#define KEPT 32          /* free rings beyond this many are closed */
-#define FAST_FLUSH 60000 /* ns: a flush faster than this is not worth the wake-up of a kernel worker */
+#define DEPTH 128 /* a power of two; completions have twice as many places */
+#define KEPT 32   /* free rings beyond this many are closed */
+#define FAST_FLUSH                                                                                 \
+    60000 /* ns: a flush faster than this is not worth the wake-up of a kernel worker */
 
 struct list {
-    struct sfs_io *first, *last; /* linked through io->backend[1]; io->backend[0] counts bytes done */
+    struct sfs_io *first,
+        *last; /* linked through io->backend[1]; io->backend[0] counts bytes done */
 };
 
 struct ring {
@@ -145,9 +149,9 @@ void sfs_linux_rings_destroy(struct sfs_env *env, struct sfs_linux_rings *rings)
     sfs_free(env, rings);
 }
 
-/* A flush is always a kernel worker's work, never asynchronous in itself: where flushes were fast of
- * late the waiting task does better. The mean fades, so that a disk which was slow once gets another
- * trial. */
+/* A flush is always a kernel worker's work, never asynchronous in itself: where flushes were fast
+ * of late the waiting task does better. The mean fades, so that a disk which was slow once gets
+ * another trial. */
 static bool wants_ring(struct sfs_linux_disk *disk, const struct sfs_io *io)
 {
     if (disk->in_memory || io->op == SFS_IO_DISCARD)

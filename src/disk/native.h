@@ -1,5 +1,5 @@
-/* Inside src/disk: what disk.c asks of the operating system's backend (linux*.c, windows*.c), and what
- * that backend may use of disk.c. Nothing here is seen by other rooms.
+/* Inside src/disk: what disk.c asks of the operating system's backend (linux*.c, windows*.c), and
+ * what that backend may use of disk.c. Nothing here is seen by other rooms.
  */
 #ifndef SFS_DISK_NATIVE_H
 #define SFS_DISK_NATIVE_H
@@ -18,7 +18,8 @@ int sfs_native_probe(struct sfs_env *env, const char *path, char what[128]);
 int sfs_native_scan_folder(struct sfs_env *env, const char *folder,
                            void (*found)(void *arg, const char *path), void *arg);
 /* The devices of the system. */
-int sfs_native_scan_devices(struct sfs_env *env, void (*found)(void *arg, const char *path), void *arg);
+int sfs_native_scan_devices(struct sfs_env *env, void (*found)(void *arg, const char *path),
+                            void *arg);
 /* What stands between the folders of a list. */
 extern const char sfs_native_list_separator;
 

@@ -1,5 +1,5 @@
-/* See signatures.h. Boot sectors of FAT, NTFS and exFAT end like a partition table does, so they are
- * asked first, and a partition table must have an entry that makes sense. */
+/* See signatures.h. Boot sectors of FAT, NTFS and exFAT end like a partition table does, so they
+ * are asked first, and a partition table must have an entry that makes sense. */
 #include "disk/signatures.h"
 
 #include <stdbool.h>
@@ -14,7 +14,10 @@ struct signature {
     const char *what;
 };
 
-#define SIGNATURE(offset, text, what) {offset, text, sizeof text - 1, what}
+#define SIGNATURE(offset, text, what)                                                              \
+    {                                                                                              \
+        offset, text, sizeof text - 1, what                                                        \
+    }
 
 static const struct signature signatures[] = {
     SIGNATURE(3, "NTFS    ", "an NTFS file system"),

@@ -1,5 +1,5 @@
-/* Inside src/disk: what the first bytes of a device say that it carries. Pure; for systems without a
- * library that knows (Windows), so only the kinds that a user is likely to have. */
+/* Inside src/disk: what the first bytes of a device say that it carries. Pure; for systems without
+ * a library that knows (Windows), so only the kinds that a user is likely to have. */
 #ifndef SFS_DISK_SIGNATURES_H
 #define SFS_DISK_SIGNATURES_H
 

@@ -1,7 +1,8 @@
 /* See workers.h. One mutex guards everything; it is not held while a request is carried out.
  *
- * A request is in one of three places: its run's `waiting` list, in somebody's hands (`in_hand` counts
- * them), or its run's `finished` list. Runs with waiting requests stand in a queue, served in turn.
+ * A request is in one of three places: its run's `waiting` list, in somebody's hands (`in_hand`
+ * counts them), or its run's `finished` list. Runs with waiting requests stand in a queue, served
+ * in turn.
  */
 #include "disk/workers.h"
 
@@ -18,7 +19,7 @@ struct run {
     size_t waiting_count, in_hand;
     struct sfs_cond done; /* in_hand became 0 */
     bool queued;
-    struct run *next;     /* in the queue, or among the free */
+    struct run *next; /* in the queue, or among the free */
 };
 
 struct sfs_workers {
@@ -51,7 +52,8 @@ static struct sfs_io *pop(struct list *list)
     return io;
 }
 
-int sfs_workers_create(struct sfs_env *env, int (*carry_out)(struct sfs_disk *disk, struct sfs_io *io),
+int sfs_workers_create(struct sfs_env *env,
+                       int (*carry_out)(struct sfs_disk *disk, struct sfs_io *io),
                        struct sfs_workers **workers)
 {
     struct sfs_workers *w = *workers = sfs_zalloc(env, sizeof *w);
