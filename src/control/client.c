@@ -350,9 +350,9 @@ int sfs_control_find(const char *pool, struct sfs_control_client **client, struc
     return sfs_control_fail(info, SCALEFS_E_NOENT, "No mounted pool is called %s.", pool);
 }
 
-const char *sfs_control_mountpoint(const struct sfs_control_client *client)
+const struct sfs_value *sfs_control_pool(const struct sfs_control_client *client)
 {
-    return sfs_value_string(sfs_value_get(hello_status(client), "pool"), "mounted", "");
+    return sfs_value_get(hello_status(client), "pool");
 }
 
 /* --- unmounting --- */

@@ -19,8 +19,8 @@ void sfs_control_disconnect(struct sfs_control_client *client);
 /* Every pool that this user has mounted; `status` is the server's STATUS. */
 int sfs_control_each(void (*each)(void *context, const struct sfs_value *status), void *context);
 
-/* Where it is mounted. */
-const char *sfs_control_mountpoint(const struct sfs_control_client *client);
+/* The member "pool" of its STATUS when it was found: name, uuid, state, mounted. */
+const struct sfs_value *sfs_control_pool(const struct sfs_control_client *client);
 
 /* Sends one request and hands over each answer until the last (`done` or `error`), which decides what is
  * returned. False from `on_answer` gives up. PROTOCOL when the server can't be understood, GONE when

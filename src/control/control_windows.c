@@ -44,10 +44,10 @@ int sfs_control_each(void (*each)(void *context, const struct sfs_value *status)
     return SCALEFS_OK;
 }
 
-const char *sfs_control_mountpoint(const struct sfs_control_client *client)
+const struct sfs_value *sfs_control_pool(const struct sfs_control_client *client)
 {
     (void)client;
-    return "";
+    return NULL;
 }
 
 int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t len,

@@ -136,6 +136,17 @@ int sfs_drivers_place_check(const char *mountpoint, char **absolute, struct scal
     return SCALEFS_OK;
 }
 
+int sfs_drivers_place_find(const char *path, char **absolute)
+{
+    char *at = resolve_parent(path);
+    char *source = at ? mounted_source(at) : NULL;
+    *absolute = source ? at : NULL;
+    if (!source)
+        free(at);
+    free(source);
+    return *absolute ? SCALEFS_OK : SCALEFS_E_NOENT;
+}
+
 bool sfs_drivers_place_device(const char *path, dev_t *device)
 {
     struct statx sx;

@@ -12,6 +12,8 @@
 /* Checks a mount point and makes its path absolute (free it). What a server left behind that was killed
  * is taken away first. Errors say what is wrong with the mount point, in `info`. */
 int sfs_drivers_place_check(const char *mountpoint, char **absolute, struct scalefs_error_info *info);
+/* The absolute path (free it) when a ScaleFS pool is mounted there, its server alive or not; else NOENT. */
+int sfs_drivers_place_find(const char *path, char **absolute);
 /* The device number of what is mounted there, without asking its server. */
 bool sfs_drivers_place_device(const char *path, dev_t *device);
 /* As umount(8). EBUSY while files are open, unless `detach`. 0 or an errno. */

@@ -1,0 +1,181 @@
+/* set, replace, offline, online, scrub, wait: what changes a pool, or waits for that. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Says how it ended: one sentence, or the whole status as JSON. Frees the answer. */
+static int say_done(const struct sfs_cli *cli, struct sfs_document *answer, const char *sentence, int status)
+{
+    const struct sfs_value *root = sfs_document_root(answer), *contract = sfs_value_get(root, "status");
+    if (cli->json && contract) {
+        struct sfs_json json;
+        sfs_json_init(&json, NULL);
+        sfs_json_object(&json, NULL);
+        for (const struct sfs_value *v = contract->first; v; v = v->next)
+            sfs_value_put(&json, v->key, v);
+        status = sfs_cli_print_json(&json, status);
+    } else if (!cli->json) {
+        const char *action = sfs_value_string(sfs_value_get(contract, "pool"), "action", NULL);
+        puts(sentence);
+        if (action)
+            puts(action);
+    }
+    sfs_document_free(answer);
+    return status;
+}
+
+static const struct sfs_value *tasks_of(const struct sfs_value *answer)
+{
+    return sfs_value_get(sfs_value_get(answer, "status"), "tasks");
+}
+
+/* After waiting: work that is blocked wants attention even in a healthy pool. */
+static int attention_after_wait(const struct sfs_value *answer)
+{
+    const struct sfs_value *tasks = tasks_of(answer);
+    for (const struct sfs_value *t = tasks ? tasks->first : NULL; t; t = t->next)
+        if (!strcmp(sfs_value_string(t, "state", ""), "blocked"))
+            return SFS_CLI_ATTENTION;
+    return sfs_cli_attention(answer);
+}
+
+/* Begun here, it went on to its end. */
+static bool waited(const struct sfs_cli_args *args, const struct sfs_value *answer)
+{
+    bool mounted = sfs_value_string(sfs_value_get(sfs_value_get(answer, "status"), "pool"), "mounted", NULL) != NULL;
+    return !mounted || sfs_cli_flag(args, "wait");
+}
+
+int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    for (size_t i = 1; i < args->count; i++)
+        if (!strchr(args->words[i], '=') || args->words[i][0] == '=')
+            return sfs_cli_usage(cli, "%s is no setting. KEY=VALUE is one, as verify=parity.", args->words[i]);
+    sfs_cli_request(&request, "set");
+    sfs_json_array(&request, "settings");
+    for (size_t i = 1; i < args->count; i++) {
+        const char *word = args->words[i], *equals = strchr(word, '=');
+        sfs_json_object(&request, NULL);
+        sfs_json_string_bytes(&request, "key", word, (size_t)(equals - word));
+        sfs_json_string(&request, "value", equals + 1);
+        sfs_json_end(&request);
+    }
+    sfs_json_end(&request);
+    sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    return status ? status : say_done(cli, answer, "Set.", SFS_CLI_DONE);
+}
+
+int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    uint64_t size = 0;
+    char problem[256];
+    if (!sfs_cli_size_option(args, &size, problem, sizeof(problem)))
+        return sfs_cli_usage(cli, "%s", problem);
+    char *old_disk = sfs_cli_disk_word(args->words[1], false), *new_disk = sfs_cli_disk_word(args->words[2], true);
+    sfs_cli_request(&request, "replace");
+    sfs_json_string(&request, "old", old_disk);
+    sfs_json_string(&request, "new", new_disk);
+    sfs_json_u64(&request, "size", size);
+    sfs_json_bool(&request, "force", sfs_cli_flag(args, "force"));
+    sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
+    free(old_disk);
+    free(new_disk);
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    if (status)
+        return status;
+    const struct sfs_value *root = sfs_document_root(answer);
+    if (!waited(args, root))
+        return say_done(cli, answer, "The replacement has begun. `scalefs wait` and `scalefs status` tell how far it is.",
+                        SFS_CLI_DONE);
+    status = attention_after_wait(root);
+    return say_done(cli, answer, status ? "The replacement came to an end, but the pool needs attention." : "Replaced.", status);
+}
+
+static int one_disk(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb, const char *sentence)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0]};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    char *disk = sfs_cli_disk_word(args->words[1], false);
+    sfs_cli_request(&request, verb);
+    sfs_json_string(&request, "disk", disk);
+    free(disk);
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    return status ? status : say_done(cli, answer, sentence, SFS_CLI_DONE);
+}
+
+int sfs_cli_offline(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    return one_disk(cli, args, "offline", "The disk is offline.");
+}
+
+int sfs_cli_online(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    return one_disk(cli, args, "online", "The disk is online. What it missed is being caught up.");
+}
+
+static int say_scrubbed(const struct sfs_cli *cli, struct sfs_document *answer)
+{
+    const struct sfs_value *root = sfs_document_root(answer);
+    const struct sfs_value *now = sfs_value_get(sfs_value_get(root, "status"), "repairs");
+    const struct sfs_value *before = sfs_value_get(sfs_value_get(root, "more"), "before");
+    uint64_t repaired = sfs_value_u64(now, "extents", 0) - sfs_value_u64(before, "extents", 0);
+    uint64_t lost = sfs_value_u64(now, "lost_extents", 0) - sfs_value_u64(before, "lost_extents", 0);
+    int status = attention_after_wait(root);
+    char sentence[160];
+    if (lost)
+        status = SFS_CLI_ATTENTION;
+    snprintf(sentence, sizeof(sentence), "Scrubbed: %llu extents repaired, %llu lost.", (unsigned long long)repaired,
+             (unsigned long long)lost);
+    return say_done(cli, answer, sentence, status);
+}
+
+int sfs_cli_scrub(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    static const char *const actions[] = {"start", "pause", "resume", "stop"};
+    static const char *const sentences[] = {"The scrub has begun.", "The scrub is paused.", "The scrub goes on.",
+                                            "The scrub is stopped."};
+    struct sfs_cli_ask how = {.pool = args->words[0]};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    size_t action = 0;
+    if (args->count > 1) {
+        for (action = 1; action < 4 && strcmp(args->words[1], actions[action]); action++)
+            ;
+        if (action == 4)
+            return sfs_cli_usage(cli, "A scrub cannot be told to \"%s\".", args->words[1]);
+    }
+    bool long_work = action == 0 || action == 2; /* start, resume */
+    how.work_here = long_work;
+    sfs_cli_request(&request, "scrub");
+    sfs_json_string(&request, "action", actions[action]);
+    sfs_json_bool(&request, "wait", long_work && sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    if (status)
+        return status;
+    if (long_work && waited(args, sfs_document_root(answer)))
+        return say_scrubbed(cli, answer);
+    return say_done(cli, answer, sentences[action], SFS_CLI_DONE);
+}
+
+int sfs_cli_wait(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    sfs_cli_request(&request, "wait");
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    if (status)
+        return status;
+    status = attention_after_wait(sfs_document_root(answer));
+    return say_done(cli, answer, status ? "Nothing is left that can be done now, but the pool needs attention." : "Nothing is left to do.",
+                    status);
+}
