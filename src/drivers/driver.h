@@ -5,6 +5,7 @@
  *   raw.c       requests answered without libfuse: data, and what libfuse cannot say
  *   names.c     requests on names and directories, through libfuse
  *   inodes.c    requests on inodes, through libfuse
+ *   seek.c      SEEK_DATA and SEEK_HOLE, which must make the kernel write first
  *   acl.c       POSIX access control lists, pure
  *   options.c   the text after -o, pure
  *   errno.c     library error -> errno
@@ -51,6 +52,14 @@ struct driver {
     atomic_bool stopping;
     int idle_fd; /* eventfd: the last worker has left */
 
+    struct { /* seek.c */
+        bool started, end;
+        pthread_t thread;
+        pthread_mutex_t lock; /* guards first and end */
+        pthread_cond_t more;
+        struct seek *first;
+    } seeks;
+
     /* INIT: what the kernel offered, and what libfuse's answer is completed with. */
     uint32_t kernel_flags;
     bool init_answered;
@@ -82,6 +91,12 @@ ssize_t sfs_drivers_writev(int fd, struct iovec *iov, int count, void *userdata)
 /* names.c, inodes.c: fill their part of the table. */
 void sfs_drivers_name_ops(struct fuse_lowlevel_ops *ops);
 void sfs_drivers_inode_ops(struct fuse_lowlevel_ops *ops);
+
+/* seek.c */
+void sfs_drivers_seek_ops(struct fuse_lowlevel_ops *ops);
+int sfs_drivers_seek_start(struct driver *d);
+void sfs_drivers_seek_stop(struct driver *d);
+void sfs_drivers_seek_deinit(struct driver *d);
 
 /* names.c */
 void sfs_drivers_stat(const struct scalefs_attr *attr, struct stat *st);

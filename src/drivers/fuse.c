@@ -157,6 +157,7 @@ static int mount_session(struct server *s, const char *name)
     const struct fuse_custom_io io = {.writev = sfs_drivers_writev, .read = sfs_drivers_read};
     sfs_drivers_name_ops(&ops);
     sfs_drivers_inode_ops(&ops);
+    sfs_drivers_seek_ops(&ops);
 
     fuse_set_log_func(fuse_log_line);
     s->d.session = fuse_session_new(&args, &ops, sizeof ops, &s->d);
@@ -243,6 +244,7 @@ static void unmount_by_force(struct server *s)
         }
         (void)sfs_drivers_place_unmount(s->mountpoint, true);
     }
+    sfs_drivers_seek_stop(&s->d);
     sfs_drivers_loop_stop(&s->d);
     post(s->d.idle_fd);
 }
@@ -321,7 +323,9 @@ static int run(struct server *s, int answer_fd)
             code = SCALEFS_OK;
     }
     if (!code) {
-        code = sfs_drivers_loop_start(&s->d);
+        code = sfs_drivers_seek_start(&s->d);
+        if (!code)
+            code = sfs_drivers_loop_start(&s->d);
         if (code)
             refuse(s->info, code, scalefs_error_text(code));
         else
@@ -329,6 +333,8 @@ static int run(struct server *s, int answer_fd)
         if (!code && !s->ready)
             code = refuse(s->info, SCALEFS_E_IO, "The kernel ended the mount before it could be used.");
     }
+    sfs_drivers_seek_stop(&s->d);
+    sfs_drivers_seek_deinit(&s->d);
     /* The connection is gone, or never came to be: this takes away what is left of the mount. */
     if (s->mounted)
         fuse_session_unmount(s->d.session);

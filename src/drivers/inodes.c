@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "drivers/acl.h"
 #include "drivers/driver.h"
@@ -336,22 +335,6 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offse
         fuse_reply_write(req, done);
 }
 
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
-{
-    (void)fi;
-    struct driver *d = driver_of(req);
-    if (whence != SEEK_DATA && whence != SEEK_HOLE) {
-        fuse_reply_err(req, EINVAL);
-        return;
-    }
-    uint64_t found;
-    int code = scalefs_seek(d->fs, ino, (uint64_t)off, whence == SEEK_HOLE, &found);
-    if (code)
-        reply_code(req, code);
-    else
-        fuse_reply_lseek(req, (off_t)found);
-}
-
 void sfs_drivers_inode_ops(struct fuse_lowlevel_ops *ops)
 {
     ops->getattr = op_getattr;
@@ -363,5 +346,4 @@ void sfs_drivers_inode_ops(struct fuse_lowlevel_ops *ops)
     ops->statfs = op_statfs;
     ops->fallocate = op_fallocate;
     ops->copy_file_range = op_copy_file_range;
-    ops->lseek = op_lseek;
 }
