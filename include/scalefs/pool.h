@@ -1,0 +1,192 @@
+/* Pools: make, open, look at, change, check. Part of the public C library of ScaleFS.
+ *
+ * Threading: every call may be made from any thread at any time, except close, which must be the
+ * last. Calls block. Atomicity: a call that fails has changed nothing, unless it says otherwise.
+ * Silence: the library never prints; it calls the log function of the options.
+ * Option structs carry their size in the first field (set it to sizeof), so that they can grow.
+ * Strings are UTF-8 (paths: as the system gives them).
+ */
+#ifndef SCALEFS_POOL_H
+#define SCALEFS_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scalefs/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct scalefs_pool;
+
+/* "1.0.0", the version of the library; the newest on-disk format it writes. */
+const char *scalefs_version(void);
+unsigned scalefs_format_version(void);
+
+/* level 0 error, 1 warning, 2 information, 3 detail. Called from any thread; must not call back. */
+typedef void (*scalefs_log_fn)(void *context, int level, const char *room, int error,
+                               const char *text);
+
+struct scalefs_create_options {
+    size_t struct_bytes;
+    const char *name;          /* 1–63 bytes, no '/', no control characters, not all of a UUID's shape */
+    unsigned failover;         /* 0 … disks − 1, at most 31 */
+    unsigned optimize;         /* 0 space … 100 performance */
+    uint64_t file_bytes;       /* size of disks that are paths of files that do not exist; 0: refuse */
+    bool force;                /* overwrite what the disks carry */
+    const char *const *stations; /* NULL, or a name (or NULL) per disk */
+    scalefs_log_fn log;
+    void *log_context;
+};
+/* Makes a pool of `count` disks. All disks are looked at before the first byte is written. Files that
+ * were created are removed again on failure. uuid_text (37 bytes) may be NULL. */
+int scalefs_pool_create(const struct scalefs_create_options *options, const char *const *disks,
+                        size_t count, char *uuid_text, struct scalefs_error_info *info);
+
+struct scalefs_open_options {
+    size_t struct_bytes;
+    bool read_only;
+    bool degraded;            /* open for writing although the newest state cannot be proven */
+    bool other_host;          /* it was last used by another computer: go on */
+    const char *keep_disk;    /* of two halves written apart, keep the one this disk belongs to; or NULL */
+    uint64_t cache_bytes;     /* bound of the tree-node cache; 0: 64 MiB */
+    uint64_t dirty_bytes;     /* bound of file data waiting to be written; 0: 64 MiB */
+    unsigned commit_seconds;  /* a checkpoint at the latest so long after the first change; 0: 5 */
+    scalefs_log_fn log;
+    void *log_context;
+};
+/* Opens the pool that is called `name` (a name, a UUID, or the path of one of its disks). `disks` are
+ * further paths to look at; block devices, the folders in SCALEFS_PATH and the folders of `disks` are
+ * scanned too. Errors: NOENT, AMBIGUOUS, MISSING, DIVERGED, OTHER_HOST, BUSY, VERSION, CORRUPT. */
+int scalefs_pool_open(const struct scalefs_open_options *options, const char *name,
+                      const char *const *disks, size_t count, struct scalefs_pool **pool,
+                      struct scalefs_error_info *info);
+/* Writes everything, marks the pool clean (`export`: and exported), closes the disks. The pool is
+ * closed whatever it returns; an error says that the last changes may not have become durable. */
+int scalefs_pool_close(struct scalefs_pool *pool, bool export_pool);
+
+/* Everything that was completed before the call is durable after it. */
+int scalefs_pool_sync(struct scalefs_pool *pool);
+
+enum scalefs_pool_state { SCALEFS_HEALTHY, SCALEFS_DEGRADED, SCALEFS_SUSPENDED, SCALEFS_DAMAGED };
+enum scalefs_disk_state {
+    SCALEFS_DISK_ONLINE,
+    SCALEFS_DISK_ABSENT,
+    SCALEFS_DISK_FAILED,
+    SCALEFS_DISK_LEAVING,
+    SCALEFS_DISK_JOINING
+};
+enum scalefs_task_kind {
+    SCALEFS_TASK_REBUILD,
+    SCALEFS_TASK_REMOVE,
+    SCALEFS_TASK_REPLACE,
+    SCALEFS_TASK_REBALANCE,
+    SCALEFS_TASK_CONVERT,
+    SCALEFS_TASK_RESIZE,
+    SCALEFS_TASK_COMPACT,
+    SCALEFS_TASK_SCRUB
+};
+enum scalefs_task_state { SCALEFS_TASK_RUNNING, SCALEFS_TASK_PAUSED, SCALEFS_TASK_BLOCKED };
+/* The words of CLI.md: "healthy", "online", "rebuild", "running". */
+const char *scalefs_pool_state_name(enum scalefs_pool_state s);
+const char *scalefs_disk_state_name(enum scalefs_disk_state s);
+const char *scalefs_task_kind_name(enum scalefs_task_kind k);
+const char *scalefs_task_state_name(enum scalefs_task_state s);
+
+struct scalefs_disk_status {
+    unsigned id; /* the short id */
+    char uuid[37];
+    char path[1024];
+    char station[64]; /* "" none */
+    unsigned role;    /* 0 data, 1 metadata */
+    uint64_t size, used;
+    enum scalefs_disk_state state;
+    uint64_t read_errors, write_errors, checksum_errors;
+};
+struct scalefs_task_status {
+    unsigned id;
+    enum scalefs_task_kind kind;
+    enum scalefs_task_state state;
+    char reason[256];
+    uint64_t bytes_done, bytes_total, rate; /* rate: bytes a second */
+    uint64_t eta_seconds;
+    unsigned disk; /* short id, 0 none */
+};
+struct scalefs_status {
+    char name[64], uuid[37];
+    enum scalefs_pool_state state;
+    char action[512]; /* what to do, "" nothing */
+    unsigned failover, optimize;
+    unsigned failures_left; /* how many disks may fail right now with nothing lost */
+    unsigned verify;        /* 0 checksum, 1 parity */
+    unsigned compression;   /* 0 off, else zstd */
+    int zstd_level;
+    uint32_t record_bytes;
+    bool read_only;
+    uint64_t raw, usable, used, free;
+    uint64_t extents_repaired, extents_lost;
+    size_t disk_count, task_count;
+    struct scalefs_disk_status *disks;
+    struct scalefs_task_status *tasks;
+};
+/* Free with scalefs_status_free. Never waits for a disk. */
+int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **status);
+void scalefs_status_free(struct scalefs_status *status);
+
+/* One setting: "verify" "checksum|parity"; "compression" "off|zstd[:1-19]"; "record" a size, a power of
+ * two from 16K to 1M. Durable when it returns. */
+int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *value,
+                     struct scalefs_error_info *info);
+
+/* `disk` in the next calls: a path, a short id, or a UUID. */
+
+/* Gives all columns of disk `old_disk` (present or not) to the new disk at `new_path`; file_bytes and
+ * force as for create. Returns when the wish is durable; the work goes on in the background and is
+ * resumed at every opening until it is done. */
+int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
+                         uint64_t file_bytes, bool force, struct scalefs_error_info *info);
+int scalefs_pool_offline(struct scalefs_pool *pool, const char *disk, struct scalefs_error_info *info);
+/* `disk` may be the path at which an absent member is found again. */
+int scalefs_pool_online(struct scalefs_pool *pool, const char *disk, struct scalefs_error_info *info);
+
+enum scalefs_scrub_verb { SCALEFS_SCRUB_START, SCALEFS_SCRUB_PAUSE, SCALEFS_SCRUB_RESUME, SCALEFS_SCRUB_STOP };
+int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
+                       struct scalefs_error_info *info);
+
+/* Waits until no task is left that could make progress, or `cancel` (may be NULL) becomes true, calling
+ * `progress` (may be NULL) about five times a second. */
+int scalefs_pool_wait(struct scalefs_pool *pool,
+                      void (*progress)(void *context, const struct scalefs_status *status),
+                      void *context, const volatile bool *cancel);
+
+/* Pools that can be seen. Each is reported once, with its member paths. */
+struct scalefs_found_pool {
+    char name[64], uuid[37];
+    unsigned disks_expected, disks_found;
+    bool exported, other_host;
+    const char *const *paths;
+    size_t path_count;
+};
+int scalefs_pools_find(const char *const *disks, size_t count,
+                       void (*found)(void *context, const struct scalefs_found_pool *pool),
+                       void *context, struct scalefs_error_info *info);
+
+/* Reads and verifies everything: records, table, trees, every extent's and unit's checksum, parity, and
+ * that space accounting agrees with what is referenced. Changes nothing. `problem` is called with a sentence
+ * for each problem. */
+struct scalefs_check_report {
+    uint64_t trees_nodes, extents, files, directories, bytes;
+    uint64_t problems;          /* anything wrong at all */
+    uint64_t repairable;        /* of these: redundancy still gives the right data */
+    uint64_t live_bytes;        /* referenced, as `used` of status counts */
+};
+int scalefs_pool_check(const char *name, const char *const *disks, size_t count,
+                       void (*problem)(void *context, const char *text), void *context,
+                       struct scalefs_check_report *report, struct scalefs_error_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

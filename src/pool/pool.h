@@ -1,0 +1,268 @@
+/* The pool: members, groups, rows, the table and the commit record. No trees: src/store is above.
+ *
+ * ONE CORE LOCK. `pool->lock` guards everything in memory of pool, store and tree. It is held for
+ * memory work only, NEVER across device I/O or waiting. Calls below say "locked" (caller holds it) or
+ * "unlocked" (caller must not hold it; the call does I/O and takes the lock itself where needed).
+ *
+ * I/O works on copies: a caller takes what it needs of a group (sfs_group_copy) under the lock and does
+ * its I/O without. The disk of a member that fails goes to `retired` and is closed when all calls of this room that
+ * began before have ended (so that the same file or device can be opened again). Pointers to disks are
+ * therefore not kept above this room.
+ *
+ * TXN. pool->txn is the number of the checkpoint being gathered; pool->committed the last one that is
+ * durable on every online disk. What is freed in txn T (row, column, table slot) may be used again when
+ * committed >= T + SFS_REUSE_AFTER, so that the last records stay openable.
+ *
+ * OWED ROWS are derived: a row is owed on a member when !member->complete and
+ * row.txn > member->record.flushed_txn.
+ */
+#ifndef SFS_POOL_POOL_H
+#define SFS_POOL_POOL_H
+
+#include "disk/disk.h"
+#include "format/format.h"
+
+#define SFS_REUSE_AFTER 2u
+#define SFS_TXN_JUMP (1ull << 20)
+#define SFS_ID_JUMP (1ull << 24)
+#define SFS_ROW_TARGET_BYTES (512u << 10)
+
+struct sfs_member {
+    struct sfs_disk_record record; /* record.index is its place in pool->members */
+    struct sfs_disk *disk;         /* NULL: absent */
+    bool used;                     /* this slot of pool->members holds a member */
+    bool complete;                 /* holds all up to the last commit; flushed_txn is then not looked at */
+    uint64_t *atom_used;           /* bitmap: allocated or not yet reusable */
+    uint32_t free_atoms;
+    bool dirty;                    /* its DISK record changed */
+};
+
+struct sfs_group {
+    struct sfs_group_record record;
+    struct sfs_count_record count; /* live, write_row, used_rows, last_txn */
+    uint8_t *bitmap;               /* system groups: one bit per live row; NULL otherwise */
+    /* Row states, loaded by the store while rows are handed out (system groups: always; made from the
+     * bitmap at opening, txn 0). NULL: not loaded. */
+    struct sfs_row_state *rows;
+    uint32_t cursor;               /* where the search for a free row goes on */
+    uint32_t in_flight;            /* rows taken and not yet written or given back */
+    bool allocating;               /* rows are being handed out from it */
+    bool moving;                   /* a column is being moved: takes no new rows */
+    uint32_t static_page, count_page; /* table pages that hold its records */
+    void *store;                   /* free for the store */
+};
+
+/* A freed column waits here until SFS_REUSE_AFTER commits have passed. */
+struct sfs_pending_free {
+    uint16_t disk;
+    uint32_t atom, atoms;
+    uint64_t txn;
+};
+
+/* A disk that left its member. A grace period begins when all calls of the other epoch have ended. */
+struct sfs_retired {
+    struct sfs_disk *disk;
+    enum { SFS_RETIRED_HELD, SFS_RETIRED_WAITS, SFS_RETIRED_GRACE, SFS_RETIRED_IDLE } stage;
+};
+
+struct sfs_table; /* table.c */
+
+struct sfs_pool {
+    struct sfs_env *env;
+    struct sfs_mutex lock;
+    bool read_only;
+    struct sfs_uuid uuid;
+    struct sfs_config_record config;
+    bool config_dirty;
+    struct sfs_member members[SFS_DISKS_MAX]; /* by slot; index -> slot by sfs_member_of */
+    unsigned member_count;                    /* slots in use are [0, member_count) */
+    struct sfs_group **groups;                /* by group number; NULL where there is none */
+    uint32_t group_cap;
+    uint64_t txn, committed, seq, next_id, tenure, host;
+    struct sfs_commit last;                   /* the newest durable record */
+    struct sfs_task_record scrub;             /* id 0: none */
+    bool suspended;                           /* too many members absent for the data */
+    char suspended_why[256];
+    struct sfs_pending_free *pending;
+    size_t pending_count, pending_cap;
+    struct sfs_tenure_record tenures[64];     /* oldest first */
+    unsigned tenure_count;
+    struct sfs_table *table;
+    /* Disks that members no longer use; closed as soon as no call of the pool can still be using them. */
+    struct sfs_retired *retired;
+    size_t retired_count, retired_cap;
+    unsigned io_epoch;                        /* 0 or 1: calls that begin now count in io_active[io_epoch] */
+    uint32_t io_active[2];
+    /* Called (unlocked) when a member disappears or its errors change; may be NULL. */
+    void (*on_member_change)(void *context);
+    void *on_member_change_context;
+};
+
+/* --- make, open, close (create.c, open.c) : unlocked ----------------------------------------------- */
+struct sfs_pool_format {
+    const char *name;
+    uint8_t failover, optimize;
+    const char *const *stations; /* NULL or one per disk (entries may be NULL) */
+};
+/* Writes a new, empty pool on disks that the caller has checked and opened exclusively. The order of
+ * writing is such that a cut leaves either no pool or the whole one. TOO_SMALL, TOO_FEW, INVAL. */
+int sfs_pool_format(struct sfs_env *env, struct sfs_disk *const *disks, size_t count,
+                    const struct sfs_pool_format *how, struct sfs_uuid *uuid,
+                    struct scalefs_error_info *info);
+
+/* Reads what a disk says of itself. NOT_A_POOL, VERSION, CORRUPT (no copy of the label is whole), IO.
+ * `newest` (may be NULL): its newest valid commit record; *has_record false when there is none. */
+int sfs_pool_identify(struct sfs_env *env, struct sfs_disk *disk, struct sfs_label *label,
+                      struct sfs_commit *newest, bool *has_record);
+
+struct sfs_pool_open {
+    bool read_only, degraded, other_host;
+    uint64_t host;                      /* hash of this computer's id; 0: do not ask about hosts */
+    const struct sfs_uuid *keep_disk;   /* NULL, or: the half that this disk belongs to */
+    /* Extra test of a record before it is believed (the store checks that its roots can be read): not OK
+     * makes the opening go back to the record before. May be NULL. Called unlocked. */
+    int (*probe)(void *context, struct sfs_pool *pool);
+    void *probe_context;
+};
+/* Takes the disks (closes them with the pool, and on failure too). Opens the newest provable state; unless
+ * read-only, jumps txn and next_id ahead, begins a tenure and re-commits the record on all members before
+ * it returns. Errors as in scalefs_pool_open, each with its sentence. */
+int sfs_pool_open(struct sfs_env *env, struct sfs_disk **disks, size_t count,
+                  const struct sfs_pool_open *how, struct sfs_pool **pool,
+                  struct scalefs_error_info *info);
+/* Closes disks and frees memory. Commits nothing. */
+void sfs_pool_close(struct sfs_pool *pool);
+
+/* --- members (members.c) ---------------------------------------------------------------------------- */
+struct sfs_member *sfs_member_of(struct sfs_pool *pool, uint16_t index);          /* locked; NULL: none */
+unsigned sfs_members_online(const struct sfs_pool *pool);                          /* locked */
+/* A device error was seen. IO on reads only counts; GONE, or any failed write, takes the member offline: state
+ * ABSENT, complete = false, flushed_txn = committed, all its I/O answers GONE. Also recomputes `suspended`. unlocked. */
+void sfs_member_error(struct sfs_pool *pool, struct sfs_disk *disk, enum sfs_io_op op, int error);
+void sfs_member_checksum_error(struct sfs_pool *pool, uint16_t index);             /* unlocked */
+int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_error_info *info);  /* unlocked */
+/* An absent member is back at `disk` (label checked here; the pool owns the disk on success). It is online for
+ * writing at once, and incomplete until the store has paid its owed rows. unlocked. */
+int sfs_member_online(struct sfs_pool *pool, struct sfs_disk *disk, struct scalefs_error_info *info);
+/* A new, empty disk joins as JOINING with a new index; label written and flushed before the return. unlocked. */
+int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index,
+                   struct scalefs_error_info *info);
+/* Forgets a member that holds no column. Its label is wiped when the disk is there and `committed` no longer needs
+ * it (call after the commit). locked for the first, unlocked for the second. */
+void sfs_member_drop(struct sfs_pool *pool, uint16_t index);
+void sfs_member_wipe(struct sfs_pool *pool, struct sfs_disk *disk);
+
+/* --- groups (groups.c) -------------------------------------------------------------------------------- */
+struct sfs_group *sfs_group_of(struct sfs_pool *pool, uint32_t group);             /* locked; NULL: none */
+bool sfs_group_copy(struct sfs_pool *pool, uint32_t group, struct sfs_group_record *copy); /* takes the lock itself: unlocked */
+/* Chooses columns by the placement function (members online, not LEAVING/FAILED), allocates atoms, makes the group in
+ * memory, not yet `allocating`. NOSPC when there is no room: data and landing groups leave the reserve (room for one
+ * metadata, one system and one cleaner group) alone unless `use_reserve`. locked. */
+int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, struct sfs_group **group);
+/* Writes the column headers (all columns in one batch). Must be done before the first row is written. unlocked. */
+int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group);
+/* The group holds nothing live: its atoms go to `pending`, its number becomes free. live and in_flight must be 0. locked. */
+void sfs_group_free(struct sfs_pool *pool, struct sfs_group *group);
+/* True when every column's disk is present (a catching-up member counts as present). locked. */
+bool sfs_group_whole(struct sfs_pool *pool, const struct sfs_group *group);
+/* A row whose state is dead, whose freeing is old enough; marks it taken (in_flight++, txn = now). SFS_E_NOSPC when the
+ * group has none; rows must be loaded. Sequential groups hand out write_row, write_row + 1 … only. locked. */
+int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row);
+/* Landing groups: `rows` consecutive rows at the log's end. NOSPC when they do not fit. locked. */
+int sfs_group_take_log(struct sfs_pool *pool, struct sfs_group *group, uint32_t rows, uint64_t *offset);
+void sfs_group_row_done(struct sfs_pool *pool, struct sfs_group *group);           /* in_flight--. locked */
+/* Live bytes of one row change. Updates count, used_rows, bitmap, loaded `rows`, and last_txn when delta > 0. For data and
+ * metadata groups the store updates the space tree as well. locked. */
+void sfs_group_live(struct sfs_pool *pool, struct sfs_group *group, uint32_t row, int64_t delta);
+uint32_t sfs_group_unit(const struct sfs_group_record *g);                         /* bytes */
+uint64_t sfs_group_row_bytes(const struct sfs_group_record *g);                    /* k × unit */
+uint32_t sfs_group_row_of(const struct sfs_group_record *g, uint64_t offset);
+void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old enough become free. locked */
+/* Bytes of data-class payload that could still be put into groups made of free atoms, outside the reserve. locked. */
+uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
+/* The same if all atoms of all usable members were free: the pool's usable capacity. locked. */
+uint64_t sfs_groups_capacity(struct sfs_pool *pool);
+
+/* --- row I/O (rows.c) : unlocked ------------------------------------------------------------------------ */
+/* Writes a whole data row. `data` = k units, contiguous, 4096-aligned, extents in place, the last s->blocks × 4 KiB free
+ * for the summary. Fills in unit sums and summary, computes parity, writes all columns at once. Columns whose disk is
+ * absent are left out (owed). OK when at least k columns were written and no more than m failed; otherwise SUSPENDED, IO or
+ * BACKING_FULL, and the row counts as not written. s: entries, txn set by the caller; the rest is filled here. */
+int sfs_row_write(struct sfs_pool *pool, uint32_t group, uint32_t row, uint8_t *data, struct sfs_summary *s,
+                  const struct sfs_entry *entries);
+/* As above, in two halves, so that the caller can gather the next row meanwhile. */
+struct sfs_row_job;
+int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uint8_t *data,
+                        struct sfs_summary *s, const struct sfs_entry *entries, struct sfs_row_job **job);
+int sfs_row_write_finish(struct sfs_row_job *job); /* frees the job; `data` may be used again */
+
+/* Pieces of k = 1 groups (nodes, landing batches), each to all its copies, all in flight at once. offset and len are
+ * multiples of 4096. result per put: OK when at least one copy was written (fewer than all: the member is offline now). */
+struct sfs_put {
+    struct sfs_place place;
+    const void *buf;
+    uint32_t len;
+    int result;
+};
+int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count);
+
+/* Plain reads of data units, nothing verified, all in flight at once. `buf` is 4096-aligned and has room for the aligned
+ * superset of [offset, offset + len): the data begins at buf + (offset & 4095). For k = 1, `copy` chooses the column
+ * (0xff: any that is present and not owed; spread over the copies). result: OK, IO, GONE (no disk). */
+struct sfs_get {
+    struct sfs_place place;
+    uint32_t len;
+    void *buf;
+    uint8_t copy;
+    int result;
+    uint8_t used_copy; /* out */
+};
+void sfs_get_many(struct sfs_pool *pool, struct sfs_get *gets, size_t count);
+
+/* A whole row (data groups; or for k = 1 the aligned range [row, row + rows)), every column read. */
+struct sfs_row_image {
+    struct sfs_group_record group;
+    uint32_t row, rows;       /* rows > 1 only with k = 1 */
+    uint32_t unit_bytes;      /* × rows */
+    uint8_t *units[SFS_COLUMNS_MAX];
+    uint64_t missing;         /* columns that could not be read (absent, I/O error) */
+    uint64_t bad;             /* columns that were read and did not match their unit sum */
+    bool summary_ok;          /* data groups: the summary was found (perhaps after rebuilding) and the sums were checked */
+    struct sfs_summary summary;
+    uint8_t *summary_bytes;   /* points into units */
+    void *memory;
+};
+/* Reads all columns. For data groups finds the summary (rebuilding its unit from every possible combination when
+ * needed) and checks all unit sums, then rebuilds every missing and bad unit when there are no more than m of them: then
+ * all k + m units in the image are right and OK is returned with `missing` and `bad` telling what was wrong on disk.
+ * CORRUPT when it cannot be done. k = 1 classes other than data: only reads; the caller verifies the copies. */
+int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, struct sfs_row_image *image);
+void sfs_row_image_free(struct sfs_pool *pool, struct sfs_row_image *image);
+/* Rebuilds the data units in `erased` from the others of the image without looking at sums, into `out` (k units
+ * contiguous). false when more than m. For trying combinations against an extent's checksum. */
+bool sfs_row_try(struct sfs_pool *pool, const struct sfs_row_image *image, uint64_t erased, uint8_t *out);
+/* Puts the units in `columns` of a right image back in their places (conventional disks, present members only). */
+int sfs_row_put_back(struct sfs_pool *pool, const struct sfs_row_image *image, uint64_t columns);
+
+/* --- commit (commit.c, table.c) --------------------------------------------------------------------------- */
+struct sfs_roots {
+    struct sfs_nodeptr extent_map, space;
+    uint64_t pool_tree;
+};
+struct sfs_commit_job;
+/* Encodes what the table changed and the record for pool->txn with these roots; then pool->txn rises by one. locked; memory
+ * only. `clean`, `exported`: flags of the record. */
+int sfs_commit_prepare(struct sfs_pool *pool, const struct sfs_roots *roots, bool clean, bool exported,
+                       struct sfs_commit_job **job);
+/* Writes table pages, flushes all members (that makes all rows and nodes written before durable too), writes the
+ * record to all, flushes. OK: durable on every member that is still online, pool->committed = its txn. CHANGED: a member
+ * went offline meanwhile: the caller prepares and writes another commit at once, nothing may be acknowledged before. Others:
+ * SUSPENDED, BACKING_FULL … unlocked; one at a time (the caller serialises). Frees the job. */
+int sfs_commit_write(struct sfs_pool *pool, struct sfs_commit_job *job);
+/* A prepared commit that is not to be written: what it would have made durable is dirty again. unlocked. Frees the job. */
+void sfs_commit_discard(struct sfs_pool *pool, struct sfs_commit_job *job);
+
+void sfs_table_mark_group(struct sfs_pool *pool, struct sfs_group *group);  /* its static record changed. locked */
+void sfs_table_mark_count(struct sfs_pool *pool, struct sfs_group *group);  /* its counters or bitmap changed. locked */
+
+#endif

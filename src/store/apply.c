@@ -1,0 +1,127 @@
+/* One writer at a time: under the core lock, first every node that the updates touch is made sure of, then
+ * all updates are made; nothing can fail in the second step. */
+#include "store/apply.h"
+
+#include "store/internal.h"
+
+static int ready(struct sfs_store *s, struct sfs_need *need, const struct sfs_op *op)
+{
+    struct sfs_extent e;
+    int err;
+    switch (op->kind) {
+    case SFS_OP_PUT:
+    case SFS_OP_DELETE:
+        if (!sfs_btree_root(s, op->tree))
+            return SCALEFS_E_NOENT;
+        return sfs_btree_ready(s, need, op->tree, op->key);
+    case SFS_OP_ADD:
+        err = sfs_space_ready(s, need, op->extent->place);
+        break;
+    case SFS_OP_REF:
+    case SFS_OP_MOVE:
+        err = sfs_extents_get(s, need, op->id, &e);
+        if (err == SCALEFS_E_NOENT)
+            return SCALEFS_OK;
+        if (!err)
+            err = sfs_space_ready(s, need, e.place);
+        if (!err && op->kind == SFS_OP_MOVE)
+            err = sfs_space_ready(s, need, op->extent->place);
+        break;
+    default:
+        return SCALEFS_E_INVAL;
+    }
+    return err ? err : sfs_btree_ready(s, need, SFS_TREE_EXTENT_MAP, (struct sfs_key){op->id, 0, 0});
+}
+
+static void change_refs(struct sfs_store *s, const struct sfs_op *op)
+{
+    struct sfs_need none = {0};
+    struct sfs_extent e;
+    if (sfs_extents_get(s, &none, op->id, &e) != SCALEFS_OK)
+        return;
+    int64_t refs = (int64_t)e.refs + op->refs;
+    int64_t bytes = (int64_t)e.ref_bytes + op->ref_bytes;
+    SFS_ASSERT(refs >= 0 && refs <= UINT32_MAX);
+    if (refs == 0) {
+        sfs_space_live(s, e.place, -(int64_t)e.stored);
+        sfs_extents_delete(s, op->id);
+        return;
+    }
+    e.refs = (uint32_t)refs;
+    e.ref_bytes = bytes < 0 ? 0 : (uint64_t)bytes;
+    sfs_extents_put(s, op->id, &e);
+}
+
+static void move_extent(struct sfs_store *s, const struct sfs_op *op)
+{
+    struct sfs_need none = {0};
+    struct sfs_extent e;
+    if (sfs_extents_get(s, &none, op->id, &e) != SCALEFS_OK || e.birth != op->birth ||
+        e.place.group != op->old_place.group || e.place.offset != op->old_place.offset)
+        return;
+    sfs_space_live(s, e.place, -(int64_t)e.stored);
+    e.place = op->extent->place;
+    sfs_space_live(s, e.place, e.stored);
+    sfs_extents_put(s, op->id, &e);
+}
+
+static void apply(struct sfs_store *s, const struct sfs_op *op)
+{
+    switch (op->kind) {
+    case SFS_OP_PUT:
+        sfs_btree_put(s, op->tree, op->key, op->value, op->len);
+        break;
+    case SFS_OP_DELETE:
+        sfs_btree_delete(s, op->tree, op->key);
+        break;
+    case SFS_OP_ADD:
+        sfs_space_live(s, op->extent->place, op->extent->stored);
+        sfs_extents_put(s, op->id, op->extent);
+        break;
+    case SFS_OP_REF:
+        change_refs(s, op);
+        break;
+    case SFS_OP_MOVE:
+        move_extent(s, op);
+        break;
+    }
+}
+
+int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count, bool frees)
+{
+    if (s->pool->read_only)
+        return SCALEFS_E_ROFS;
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err = frees ? SCALEFS_OK : sfs_space_node_room(s);
+    for (size_t i = 0; !err && i < count;) {
+        err = ready(s, &need, &ops[i]);
+        if (err == SCALEFS_E_NEED_NODE) {
+            err = sfs_need_load(s, &need);
+            i = 0; /* the lock was given up: everything may have changed */
+            if (!err)
+                continue;
+        }
+        if (err)
+            break;
+        i++;
+    }
+    if (!err)
+        err = sfs_cache_spare(s, count + 16);
+    if (!err) {
+        for (size_t i = 0; i < count; i++)
+            apply(s, &ops[i]);
+        s->applied++;
+        if (!s->dirty_since_ns) {
+            s->dirty_since_ns = sfs_now_ns(s->env);
+            sfs_cond_signal(&s->wake);
+        }
+    }
+    sfs_need_done(s, &need);
+    bool full = !err && s->dirty.count >= s->dirty_limit;
+    sfs_store_unlock(s);
+    if (full) /* too much is dirty for the cache or for the room there is: write it before more comes */
+        err = sfs_store_sync(s);
+    return err;
+}

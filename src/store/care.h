@@ -1,0 +1,40 @@
+/* Care: the background work on a running pool. The reconciler (a minimal one: owed rows, columns of disks that leave or
+ * were replaced, landing logs), scrub, and the complete check of a pool.
+ *
+ * One task does the work in small steps, each of which leaves the pool whole: it can be stopped by anything at any
+ * moment and goes on from the state that is there: nothing needs a plan of its own on disk.
+ */
+#ifndef SFS_STORE_CARE_H
+#define SFS_STORE_CARE_H
+
+#include "scalefs/pool.h"
+#include "store/store.h"
+
+/* By sfs_store_open and _close. With options.no_background nothing runs by itself. */
+int sfs_care_start(struct sfs_store *store);
+void sfs_care_stop(struct sfs_store *store);
+
+/* `old_index` is to be replaced by the empty disk `new_disk` (checked, opened exclusively by the caller; owned by the pool on
+ * success). Durable when it returns; the columns move in the background. TOO_SMALL with a sentence, nothing changed. */
+int sfs_care_replace(struct sfs_store *store, uint16_t old_index, struct sfs_disk *new_disk,
+                     struct scalefs_error_info *info);
+/* The member goes offline (refused when data would be lost from reach: says so) or comes back at `disk`. */
+int sfs_care_offline(struct sfs_store *store, uint16_t index, struct scalefs_error_info *info);
+int sfs_care_online(struct sfs_store *store, struct sfs_disk *disk, struct scalefs_error_info *info);
+int sfs_care_scrub(struct sfs_store *store, enum scalefs_scrub_verb verb, struct scalefs_error_info *info);
+/* What is going on; at most cap tasks. Never waits for a disk. */
+void sfs_care_tasks(struct sfs_store *store, struct scalefs_task_status *tasks, size_t cap, size_t *count);
+/* Nothing left to do that could make progress now? */
+bool sfs_care_idle(struct sfs_store *store);
+/* State of the pool in words of the contract, failures that may still come, and what to do. */
+void sfs_care_state(struct sfs_store *store, enum scalefs_pool_state *state, unsigned *failures_left, char *action,
+                    size_t action_size);
+
+/* Reads and verifies everything below the files: labels, records and table on every member, all trees, every extent's
+ * checksums, every unit's sums and the parity equation, and that map, space tree, group counters and the references counted
+ * from the volumes agree. Read-only; for a pool that nobody writes. Fills trees_nodes, extents, bytes, live_bytes, problems,
+ * repairable; `refs` (may be NULL) is called for the references that volumes hold: see sfs_fs_check. */
+int sfs_care_check(struct sfs_store *store, void (*problem)(void *context, const char *text), void *context,
+                   struct scalefs_check_report *report);
+
+#endif

@@ -1,0 +1,232 @@
+/* What the files of the store share: the store itself, nodes, and the way a call waits for nodes.
+ *
+ * Everything in memory is guarded by the pool's core lock, which is never held across I/O. Code that
+ * walks trees runs under the lock and touches only nodes that are in the cache. Where one is absent it
+ * stops with NEED_NODE, having changed nothing, and says in struct sfs_need which; the caller (sfs_need_load)
+ * gives up the lock, reads the node, pins it until the whole call is done, and begins anew. Changes are
+ * therefore made in two steps under one hold of the lock: first everything is looked at (all nodes are
+ * there), then everything is changed (nothing can fail).
+ */
+#ifndef SFS_STORE_INTERNAL_H
+#define SFS_STORE_INTERNAL_H
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "store/store.h"
+
+#define SFS_TREE_DEPTH_MAX 16
+#define SFS_TAKEN_TXN (1ull << 62) /* txn of a row state while the row is being filled: not to be handed out */
+
+struct sfs_node {
+    uint64_t id, birth;
+    uint32_t tree;
+    struct sfs_place place; /* where it lies; group SFS_NONE32: never written */
+    uint8_t *page;
+    uint32_t pins;
+    bool dirty;
+    struct sfs_node *prev, *next; /* in the list of clean or of dirty nodes */
+};
+struct sfs_node_list {
+    struct sfs_node head;
+    size_t count;
+};
+
+/* A node that must be read before a walk can go on; and the pins of the walk. */
+struct sfs_need {
+    uint64_t id, checksum, epoch;
+    uint32_t tree;
+    struct sfs_place place;
+    struct sfs_node **pins;
+    size_t pin_count, pin_cap;
+};
+
+/* A node that left its tree: its map entry (if it was ever written) goes at the next checkpoint. */
+struct sfs_dead_node {
+    uint64_t id;
+    uint32_t tree;
+    struct sfs_place place;
+};
+
+struct sfs_root {
+    uint32_t tree;
+    uint64_t id; /* 0: the tree has no node yet (trees 1 and 2) */
+};
+
+struct sfs_row_pin {
+    uint32_t group, row;
+};
+
+/* New groups whose column headers must be written before their first row. */
+struct sfs_fresh {
+    uint32_t *groups;
+    size_t count, cap;
+};
+
+struct sfs_store {
+    struct sfs_env *env;
+    struct sfs_pool *pool;
+    struct sfs_mutex *lock; /* &pool->lock */
+    struct sfs_store_options options;
+
+    /* node cache */
+    struct sfs_map nodes; /* id -> node */
+    struct sfs_node_list clean, dirty;
+    struct sfs_node *spare; /* unused nodes, linked by next */
+    size_t spare_count, cache_nodes;
+    uint64_t epoch; /* rises when a checkpoint gives nodes new places: reads begun before are thrown away */
+
+    /* roots: trees 1, 2, 3 and the volumes */
+    struct sfs_roots roots; /* as of the last checkpoint; the ids are current */
+    struct sfs_root *volumes;
+    size_t volume_count, volume_cap;
+    struct sfs_dead_node *dead;
+    size_t dead_count, dead_cap;
+
+    /* checkpoints */
+    uint64_t applied;  /* rises with every transaction */
+    uint64_t durable;  /* all transactions up to this one are durable */
+    bool checkpointing;
+    struct sfs_cond checkpoint_done;
+    struct sfs_cond wake; /* background task */
+    uint64_t dirty_since_ns; /* when the first change since the last checkpoint came; 0: none */
+    struct sfs_task *background;
+    bool stopping;
+    int (*flush)(void *);
+    void *flush_context;
+    int last_checkpoint_error;
+
+    /* space */
+    struct sfs_group *open_groups[SFS_CLASSES][2]; /* [class][temperature] */
+    uint64_t reserved;
+    uint64_t free_estimate; /* bytes that can be promised, as last counted */
+    bool estimate_stale;
+    struct sfs_fresh fresh; /* each has in_flight raised until its headers are written */
+    size_t dirty_limit;     /* dirty nodes that make a transaction wait for a checkpoint */
+    uint64_t node_room;     /* metadata nodes that could still be written, as last counted */
+    bool opening[SFS_CLASSES][2]; /* a task is opening a group for this */
+    bool emptied; /* some group may hold nothing live any more */
+    struct sfs_row_pin *row_pins;
+    size_t row_pin_count, row_pin_cap;
+    bool making_room; /* one task at a time compacts */
+    struct sfs_cond room_made;
+
+    struct sfs_care *care; /* reconciler, scrub (care.c) */
+    uint64_t repaired, lost;
+    struct sfs_mutex spare_lock; /* idle zstd contexts and buffers */
+    void *compressors[8], *decompressors[8];
+    unsigned compressor_count, decompressor_count;
+    void *small[64], *large[16];
+    unsigned small_count, large_count;
+};
+
+static inline void sfs_store_lock(struct sfs_store *s)
+{
+    sfs_mutex_lock(s->lock);
+}
+static inline void sfs_store_unlock(struct sfs_store *s)
+{
+    sfs_mutex_unlock(s->lock);
+}
+
+/* --- cache.c --- */
+int sfs_cache_init(struct sfs_store *s);
+void sfs_cache_deinit(struct sfs_store *s);
+struct sfs_node *sfs_cache_get(struct sfs_store *s, uint64_t id); /* NULL: absent. locked */
+int sfs_cache_spare(struct sfs_store *s, size_t count);           /* makes sure of so many spare nodes. locked */
+/* A new node, dirty, empty, from the spares. locked */
+struct sfs_node *sfs_cache_new(struct sfs_store *s, uint32_t tree, uint8_t level, uint64_t id);
+void sfs_cache_dirty(struct sfs_store *s, struct sfs_node *n);  /* locked */
+void sfs_cache_clean(struct sfs_store *s, struct sfs_node *n);  /* locked */
+void sfs_cache_drop(struct sfs_store *s, struct sfs_node *n);   /* out of the cache, back to the spares. locked */
+void sfs_cache_pin(struct sfs_node *n);                          /* locked */
+void sfs_cache_unpin(struct sfs_store *s, struct sfs_node *n);   /* locked */
+void sfs_need_init(struct sfs_need *need);
+void sfs_need_done(struct sfs_store *s, struct sfs_need *need); /* drops the pins. locked */
+/* Gives up the lock, reads the node that `need` asks for, takes the lock again. locked on entry and return. */
+int sfs_need_load(struct sfs_store *s, struct sfs_need *need);
+
+/* --- btree.c: all locked; NEED_NODE as above --- */
+uint64_t sfs_btree_root(struct sfs_store *s, uint32_t tree); /* node id, 0: empty or unknown tree */
+int sfs_btree_get(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key,
+                  const uint8_t **value, uint32_t *len); /* NOENT; valid until the lock is given up or a change */
+int sfs_btree_floor(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key high,
+                    struct sfs_key *found, const uint8_t **value, uint32_t *len);
+/* The first item with key >= from. */
+int sfs_btree_ceil(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key from,
+                   struct sfs_key *found, const uint8_t **value, uint32_t *len);
+/* Are all nodes there that a put or delete of this key touches? */
+int sfs_btree_ready(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key);
+/* After ready, under the same hold of the lock; with enough spares (sfs_btree_spares per change) they cannot fail. */
+#define SFS_BTREE_SPARES 4
+void sfs_btree_put(struct sfs_store *s, uint32_t tree, struct sfs_key key, const void *value, uint32_t len);
+void sfs_btree_delete(struct sfs_store *s, uint32_t tree, struct sfs_key key);
+/* The value of a key that is there, to be changed in place at unchanged length; its leaf becomes dirty. NULL: not there. */
+uint8_t *sfs_btree_edit(struct sfs_store *s, uint32_t tree, struct sfs_key key, uint32_t *len);
+
+/* --- extents.c: extent map and space tree; all locked --- */
+int sfs_extents_get(struct sfs_store *s, struct sfs_need *need, uint64_t id, struct sfs_extent *e);
+/* Is everything there to change the live bytes of the row that holds this place? */
+int sfs_space_ready(struct sfs_store *s, struct sfs_need *need, struct sfs_place place);
+/* The live bytes at a place change: group counters, loaded rows, space tree. */
+void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta);
+void sfs_extents_put(struct sfs_store *s, uint64_t id, const struct sfs_extent *e);
+void sfs_extents_delete(struct sfs_store *s, uint64_t id);
+/* Row states of a whole group, from the space tree. */
+int sfs_space_rows(struct sfs_store *s, struct sfs_need *need, struct sfs_group *g, struct sfs_row_state *rows);
+
+/* --- space.c --- */
+/* A row of the class to fill; opens or makes groups when needed. NOSPC after that. unlocked. */
+int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned temperature, bool use_reserve,
+                   struct sfs_group_record *g, uint32_t *row);
+/* locked, memory only, for the checkpoint after sfs_space_prepare_nodes. */
+int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_place *place);
+/* The row was filled and its extents are in the map, or it was given up. unlocked. */
+void sfs_space_row_done(struct sfs_store *s, uint32_t group, uint32_t row, bool written);
+/* Room at the end of a landing log. `len` multiple of 4096. in_flight is raised: sfs_space_log_done. unlocked. */
+int sfs_space_take_log(struct sfs_store *s, bool use_reserve, uint32_t len, struct sfs_group_record *g, uint64_t *offset);
+void sfs_space_log_done(struct sfs_store *s, uint32_t group);
+void sfs_space_free_empty(struct sfs_store *s); /* locked: groups with nothing live are freed */
+void sfs_space_close_broken(struct sfs_store *s); /* locked: open groups with an absent member are opened no more */
+int sfs_row_pin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked: not reused while pinned. CHANGED: no such group */
+void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */
+bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */
+/* Counts what the estimates above say. locked; at each checkpoint and when they ran low. */
+void sfs_space_count(struct sfs_store *s);
+/* NOSPC when so little room for nodes is left that only transactions that free space may go on. locked. */
+int sfs_space_node_room(struct sfs_store *s);
+/* Makes sure that so many metadata and system nodes can be taken, and counted, without reading: loads row states and makes
+ * groups. NEED_NODE as everywhere; NOSPC. locked. */
+int sfs_space_prepare_nodes(struct sfs_store *s, struct sfs_need *need, size_t metadata, size_t system);
+
+/* --- checkpoint.c --- */
+int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force); /* unlocked */
+int sfs_background_start(struct sfs_store *s);
+void sfs_background_stop(struct sfs_store *s);
+
+/* --- read.c --- */
+/* The verified stored bytes of an extent: `out` has room for e->stored. Rebuilds and repairs. unlocked. */
+int sfs_read_stored(struct sfs_store *s, uint64_t id, struct sfs_extent *e, uint8_t *out);
+bool sfs_extent_verify(uint64_t id, const struct sfs_extent *e, const uint8_t *stored);
+/* One node (k = 1), verified, from any copy; bad copies are repaired. unlocked. */
+int sfs_read_node(struct sfs_store *s, const struct sfs_need *need, uint8_t *page, uint64_t *birth);
+void sfs_note_repair(struct sfs_store *s, uint64_t repaired, uint64_t lost);
+
+/* --- pack.c: compression, and buffers for I/O that are used again (fresh memory costs a fault per page) --- */
+#define SFS_BUFFER_SMALL (160u << 10) /* a record and its alignment */
+#define SFS_BUFFER_LARGE (520u << 10) /* a row */
+void *sfs_buffer_get(struct sfs_store *s, size_t bytes);          /* 4096-aligned; NULL: no memory. unlocked */
+void sfs_buffer_put(struct sfs_store *s, void *buffer, size_t bytes);
+/* 0 when it does not become smaller than `room`. */
+uint32_t sfs_compress(struct sfs_store *s, int level, const void *in, uint32_t len, void *out, uint32_t room);
+bool sfs_decompress(struct sfs_store *s, const void *in, uint32_t len, void *out, uint32_t raw);
+void sfs_pack_deinit(struct sfs_store *s);
+
+/* --- batch.c --- */
+/* A moved extent: its stored bytes, id, birth and checksums stay as they are. */
+int sfs_batch_add_moved(struct sfs_batch *b, uint64_t id, const struct sfs_extent *e, const uint8_t *stored,
+                        const struct sfs_entry *owner);
+/* Lets a batch use the reserve (movers that free space). */
+void sfs_batch_use_reserve(struct sfs_batch *b);
+
+#endif

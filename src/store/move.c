@@ -1,0 +1,432 @@
+/* Moving extents: out of rows that are mostly dead (compaction), out of landing logs (packing), out of whole groups
+ * (evacuation). What lies in a row is told by its summary; what of that still lives, by the extent map. Each move is a
+ * compare-and-swap of the map entry, so a row may be overwritten, freed or moved by others meanwhile.
+ */
+#include "store/apply.h"
+#include "store/internal.h"
+#include "store/move.h"
+
+/* The summary of a data row or landing batch with its bytes; free with sfs_buffer_put(bytes, SFS_BUFFER_SMALL). */
+struct listing {
+    struct sfs_summary sum;
+    uint8_t *bytes;
+};
+
+static int read_piece(struct sfs_store *s, struct sfs_place place, uint32_t len, uint8_t *buf)
+{
+    struct sfs_get get = {.place = place, .len = len, .buf = buf, .copy = 0xff};
+    sfs_get_many(s->pool, &get, 1);
+    return get.result;
+}
+
+static int row_listing(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, struct listing *l)
+{
+    uint64_t start = row * sfs_group_row_bytes(g), end = start + sfs_group_row_bytes(g);
+    l->bytes = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    if (!l->bytes)
+        return SCALEFS_E_NOMEM;
+    /* Its length is not known before it is read; one block is by far the most common. */
+    uint32_t most = sfs_group_unit(g) / SFS_BLOCK;
+    int err = SCALEFS_E_CORRUPT;
+    for (uint32_t blocks = 1; blocks <= most && blocks <= SFS_BUFFER_SMALL / SFS_BLOCK && err; blocks++) {
+        uint32_t len = blocks * SFS_BLOCK;
+        err = read_piece(s, (struct sfs_place){g->group, end - len}, len, l->bytes);
+        if (err)
+            break;
+        err = sfs_summary_decode(l->bytes, len, g->group, start, g->generation, &l->sum);
+        if (!err && l->sum.blocks != blocks)
+            err = SCALEFS_E_CORRUPT;
+        if (err && blocks == 4)
+            break;
+    }
+    if (!err)
+        return SCALEFS_OK;
+    struct sfs_row_image image;
+    err = sfs_row_read(s->pool, g->group, row, 1, &image);
+    if (!err && image.summary_ok && image.summary.blocks * SFS_BLOCK <= SFS_BUFFER_SMALL) {
+        l->sum = image.summary;
+        memcpy(l->bytes, image.summary_bytes, (size_t)l->sum.blocks * SFS_BLOCK);
+    } else if (!err) {
+        err = SCALEFS_E_CORRUPT;
+    }
+    if (image.memory)
+        sfs_row_image_free(s->pool, &image);
+    if (err)
+        sfs_buffer_put(s, l->bytes, SFS_BUFFER_SMALL);
+    return err;
+}
+
+static int batch_listing(struct sfs_store *s, const struct sfs_group_record *g, uint64_t offset, struct listing *l)
+{
+    l->bytes = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    if (!l->bytes)
+        return SCALEFS_E_NOMEM;
+    int err = SCALEFS_E_CORRUPT;
+    for (unsigned copy = 0; copy <= g->m && err; copy++) {
+        for (uint32_t len = SFS_BLOCK; err && len <= SFS_BUFFER_SMALL; len *= 2) {
+            struct sfs_get get = {.place = {g->group, offset}, .len = len, .buf = l->bytes, .copy = (uint8_t)copy};
+            sfs_get_many(s->pool, &get, 1);
+            err = get.result;
+            if (err)
+                break;
+            err = sfs_summary_decode(l->bytes, len, g->group, offset, g->generation, &l->sum);
+            if (err != SCALEFS_E_RANGE)
+                break;
+        }
+    }
+    if (err)
+        sfs_buffer_put(s, l->bytes, SFS_BUFFER_SMALL);
+    return err;
+}
+
+/* --- gathering moves in one batch --- */
+
+struct moving {
+    struct sfs_entry owner;
+    struct sfs_extent from;
+    uint64_t id;
+};
+
+struct mover {
+    struct sfs_store *s;
+    struct sfs_batch *batch;
+    struct moving *moves;
+    size_t count, cap;
+    uint64_t moved_bytes;
+    bool lost; /* something could not be read and stays where it is */
+};
+
+static int lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err;
+    while ((err = sfs_extents_get(s, &need, id, e)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+            break;
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
+static int move_one(struct mover *m, const struct sfs_entry *entry, struct sfs_place here)
+{
+    struct sfs_store *s = m->s;
+    struct sfs_extent e;
+    int err = lookup(s, entry->id, &e);
+    if (err == SCALEFS_E_NOENT)
+        return SCALEFS_OK;
+    if (err)
+        return err;
+    if (e.kind != 0 || e.birth != entry->birth || e.place.group != here.group || e.place.offset != here.offset)
+        return SCALEFS_OK; /* it lives elsewhere by now */
+    uint32_t skip = (uint32_t)(here.offset % SFS_IO_ALIGN);
+    size_t room = (skip + e.stored + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
+    uint8_t *buf = sfs_buffer_get(s, room);
+    if (!buf)
+        return SCALEFS_E_NOMEM;
+    err = read_piece(s, here, e.stored, buf);
+    uint8_t *stored = buf + skip;
+    struct sfs_extent now = e;
+    if (err || !sfs_extent_verify(entry->id, &e, stored)) {
+        stored = buf;
+        err = sfs_read_stored(s, entry->id, &now, stored);
+    }
+    if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) {
+        m->lost |= err != SCALEFS_E_NOENT;
+        err = SCALEFS_OK;
+    } else if (!err && now.place.group == e.place.group && now.place.offset == e.place.offset) {
+        err = sfs_vec_reserve(s->env, &m->moves, &m->cap, m->count + 1, sizeof *m->moves);
+        if (!err)
+            err = sfs_batch_add_moved(m->batch, entry->id, &e, stored, entry);
+        if (!err) {
+            m->moves[m->count++] = (struct moving){*entry, e, entry->id};
+            m->moved_bytes += e.stored;
+        }
+    }
+    sfs_buffer_put(s, buf, room);
+    return err;
+}
+
+static int move_listing(struct mover *m, const struct listing *l, uint32_t group)
+{
+    int err = SCALEFS_OK;
+    for (uint32_t i = 0; i < l->sum.entries && !err; i++) {
+        struct sfs_entry e;
+        err = sfs_summary_entry(l->bytes, &l->sum, i, &e);
+        if (!err)
+            err = move_one(m, &e, (struct sfs_place){group, l->sum.offset + e.offset});
+    }
+    return err;
+}
+
+static int begin(struct sfs_store *s, struct mover *m)
+{
+    *m = (struct mover){.s = s};
+    int err = sfs_batch_begin(s, 1, &m->batch);
+    if (!err)
+        sfs_batch_use_reserve(m->batch);
+    return err;
+}
+
+/* Ends the batch and swaps the places of what was kept. */
+static int commit(struct mover *m, bool tail, size_t *moved)
+{
+    struct sfs_store *s = m->s;
+    size_t kept = 0;
+    const struct sfs_piece *pieces;
+    int err = sfs_batch_end(m->batch, tail, &kept, &pieces);
+    struct sfs_op ops[64];
+    for (size_t at = 0; at < kept && !err;) {
+        size_t n = 0;
+        for (; n < 64 && at < kept; n++, at++)
+            ops[n] = (struct sfs_op){.kind = SFS_OP_MOVE, .id = m->moves[at].id, .extent = &pieces[at].extent,
+                                     .birth = m->moves[at].from.birth, .old_place = m->moves[at].from.place};
+        err = sfs_store_apply(s, ops, n, true);
+    }
+    if (moved)
+        *moved = err ? 0 : kept;
+    sfs_batch_free(m->batch);
+    sfs_free(s->env, m->moves);
+    return err;
+}
+
+static void give_up(struct mover *m)
+{
+    sfs_batch_free(m->batch);
+    sfs_free(m->s->env, m->moves);
+}
+
+int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved)
+{
+    struct sfs_group_record g;
+    if (!sfs_group_copy(s->pool, group, &g))
+        return SCALEFS_E_CHANGED;
+    struct mover m;
+    int err = begin(s, &m);
+    if (err)
+        return err;
+    for (size_t i = 0; i < count && !err; i++) {
+        struct listing l;
+        err = row_listing(s, &g, rows[i], &l);
+        if (err == SCALEFS_E_CORRUPT) { /* it may have been freed meanwhile; what is lost stays */
+            err = SCALEFS_OK;
+            continue;
+        }
+        if (err)
+            break;
+        err = move_listing(&m, &l, group);
+        sfs_buffer_put(s, l.bytes, SFS_BUFFER_SMALL);
+    }
+    if (err) {
+        give_up(&m);
+        return err;
+    }
+    return commit(&m, tail, moved);
+}
+
+int sfs_move_landing(struct sfs_store *s, uint32_t group)
+{
+    struct sfs_group_record g;
+    sfs_store_lock(s);
+    struct sfs_group *there = sfs_group_of(s->pool, group);
+    bool ok = there && there->record.class == SFS_CLASS_LANDING && !there->allocating && there->in_flight == 0;
+    uint64_t end = 0;
+    if (ok) {
+        g = there->record;
+        end = (uint64_t)there->count.write_row * sfs_group_unit(&g);
+        there->in_flight++;
+    }
+    sfs_store_unlock(s);
+    if (!ok)
+        return SCALEFS_E_CHANGED;
+    int err = SCALEFS_OK;
+    for (uint64_t at = 0; at < end && !err;) {
+        struct mover m;
+        err = begin(s, &m);
+        if (err)
+            break;
+        while (at < end && m.moved_bytes < (4u << 20)) {
+            struct listing l;
+            err = batch_listing(s, &g, at, &l);
+            if (err == SCALEFS_E_CORRUPT) { /* a batch that never was written whole: look for the next */
+                err = SCALEFS_OK;
+                at += SFS_BLOCK;
+                continue;
+            }
+            if (err)
+                break;
+            err = move_listing(&m, &l, group);
+            at += l.sum.length;
+            sfs_buffer_put(s, l.bytes, SFS_BUFFER_SMALL);
+            if (err)
+                break;
+        }
+        if (err)
+            give_up(&m);
+        else
+            err = commit(&m, true, NULL);
+    }
+    sfs_space_log_done(s, group);
+    return err;
+}
+
+/* --- compaction --- */
+
+struct victim {
+    uint32_t group, row, live;
+};
+
+/* Rows of one group that are least alive, at most `cap`, their live bytes together more than one row. */
+static int find_rows(struct sfs_store *s, uint32_t group, uint32_t *rows, size_t cap, size_t *count, uint64_t *gain)
+{
+    *count = 0;
+    *gain = 0;
+    struct sfs_group_record g;
+    if (!sfs_group_copy(s->pool, group, &g))
+        return SCALEFS_E_CHANGED;
+    struct sfs_row_state *states = sfs_zalloc(s->env, g.rows * sizeof *states);
+    if (!states)
+        return SCALEFS_E_NOMEM;
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err = SCALEFS_OK;
+    struct sfs_group *there;
+    while ((there = sfs_group_of(s->pool, group)) != NULL && there->record.generation == g.generation &&
+           (err = sfs_space_rows(s, &need, there, states)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+            break;
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    uint64_t payload = sfs_group_row_bytes(&g) - SFS_BLOCK, live = 0;
+    /* Ever fuller rows are taken until so many are gathered that at least one whole row comes free. */
+    for (unsigned eighth = 1; eighth <= 7 && !err && there; eighth++) {
+        for (uint32_t r = 0; r < g.rows && *count < cap; r++) {
+            uint64_t l = states[r].live;
+            if (l == 0 || l * 8 >= payload * eighth || l * 8 < payload * (eighth - 1))
+                continue;
+            rows[(*count)++] = r;
+            live += l;
+        }
+        if (*count * payload >= live + 2 * payload)
+            break;
+    }
+    if (*count * payload > live)
+        *gain = *count * payload - live;
+    sfs_free(s->env, states);
+    return there ? err : SCALEFS_E_CHANGED;
+}
+
+static uint32_t worst_group(struct sfs_store *s, uint32_t from)
+{
+    uint32_t best = SFS_NONE32;
+    uint64_t best_dead = 0;
+    sfs_store_lock(s);
+    for (uint32_t i = from; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->record.class != SFS_CLASS_DATA || g->moving || (uintptr_t)g->store == UINTPTR_MAX)
+            continue;
+        uint64_t used = g->count.used_rows * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
+        uint64_t dead = used > g->count.live ? used - g->count.live : 0;
+        if (dead > best_dead) {
+            best = i;
+            best_dead = dead;
+        }
+    }
+    sfs_store_unlock(s);
+    return best;
+}
+
+static int compact(struct sfs_store *s)
+{
+    uint32_t rows[64];
+    for (unsigned tries = 0; tries < 64; tries++) {
+        uint32_t group = worst_group(s, 0);
+        if (group == SFS_NONE32)
+            return SCALEFS_E_NOSPC;
+        size_t count, moved = 0;
+        uint64_t gain;
+        int err = find_rows(s, group, rows, 64, &count, &gain);
+        if (!err && gain > 0)
+            err = sfs_move_rows(s, group, rows, count, false, &moved);
+        if (err && err != SCALEFS_E_CHANGED)
+            return err;
+        if (moved > 0)
+            return SCALEFS_OK;
+        sfs_store_lock(s);
+        struct sfs_group *g = sfs_group_of(s->pool, group);
+        if (g && g->rows == NULL)
+            g->store = (void *)UINTPTR_MAX; /* nothing to gain here now; the mark goes when rows are freed */
+        sfs_store_unlock(s);
+    }
+    return SCALEFS_E_NOSPC;
+}
+
+static uint32_t closed_landing(struct sfs_store *s, bool any)
+{
+    uint32_t found = SFS_NONE32;
+    sfs_store_lock(s);
+    for (uint32_t i = 0; i < s->pool->group_cap && found == SFS_NONE32; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_LANDING && !g->allocating && g->in_flight == 0 && g->count.live > 0 &&
+            (any || g->record.state == SFS_GROUP_CLOSED))
+            found = i;
+    }
+    sfs_store_unlock(s);
+    return found;
+}
+
+bool sfs_move_landing_next(struct sfs_store *s, int *err)
+{
+    uint32_t group = closed_landing(s, false);
+    if (group == SFS_NONE32)
+        return false;
+    *err = sfs_move_landing(s, group);
+    return true;
+}
+
+/* Rows that were freed become usable after two more commits; then logs are packed; then rows are compacted. */
+static int gain_room(struct sfs_store *s)
+{
+    int err = SCALEFS_OK;
+    for (unsigned i = 0; i < SFS_REUSE_AFTER + 1 && !err; i++)
+        err = sfs_checkpoint(s, false, false, true);
+    if (err)
+        return err;
+    sfs_store_lock(s);
+    uint64_t dead = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_DATA)
+            dead += g->record.rows - g->count.used_rows;
+    }
+    bool room = dead > 4 || sfs_groups_unallocated(s->pool) > 0;
+    sfs_store_unlock(s);
+    if (room)
+        return SCALEFS_OK;
+    err = compact(s);
+    for (unsigned i = 0; i < SFS_REUSE_AFTER + 1 && !err; i++)
+        err = sfs_checkpoint(s, false, false, true);
+    return err;
+}
+
+int sfs_make_room(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    if (s->making_room) {
+        while (s->making_room)
+            sfs_cond_wait(&s->room_made, s->lock);
+        sfs_store_unlock(s);
+        return SCALEFS_OK;
+    }
+    s->making_room = true;
+    sfs_store_unlock(s);
+    int err = gain_room(s);
+    sfs_store_lock(s);
+    s->making_room = false;
+    sfs_cond_broadcast(&s->room_made);
+    sfs_store_unlock(s);
+    return err;
+}

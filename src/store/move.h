@@ -1,0 +1,16 @@
+/* Movers: compaction, packing of landing logs, evacuation of rows. All unlocked. */
+#ifndef SFS_STORE_MOVE_H
+#define SFS_STORE_MOVE_H
+
+#include "store/store.h"
+
+/* Moves every live extent out of these rows of a data group. Without `tail`, what does not fill a row stays. */
+int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved);
+/* Packs a landing group that is not being filled into wide rows. */
+int sfs_move_landing(struct sfs_store *s, uint32_t group);
+/* The next closed landing group, if there is one. */
+bool sfs_move_landing_next(struct sfs_store *s, int *err);
+/* Tries to make rows that can be taken: commits, packs, compacts. OK when it is worth trying again, else NOSPC. */
+int sfs_make_room(struct sfs_store *s);
+
+#endif

@@ -1,0 +1,511 @@
+/* Space: which group is being filled, rows from it, landing logs, what is promised and what is left.
+ *
+ * Each class and temperature has one group that is being filled. When it has no free row left, another one is
+ * opened: an older one with many dead rows, or a new one, or at last any that has a row. Groups with a column on an
+ * absent disk come last of all: their rows would be owed.
+ */
+#include "store/internal.h"
+#include "store/move.h"
+
+static bool usable(struct sfs_store *s, struct sfs_group *g)
+{
+    return g->record.state == SFS_GROUP_OPEN && !g->moving && sfs_group_whole(s->pool, g);
+}
+
+static void stop_filling(struct sfs_store *s, struct sfs_group *g)
+{
+    g->allocating = false;
+    if (g->in_flight == 0 && g->record.class != SFS_CLASS_SYSTEM) {
+        sfs_free(s->env, g->rows);
+        g->rows = NULL;
+    }
+}
+
+static void close_open(struct sfs_store *s, enum sfs_class class, unsigned t)
+{
+    struct sfs_group *g = s->open_groups[class][t];
+    s->open_groups[class][t] = NULL;
+    if (!g)
+        return;
+    stop_filling(s, g);
+    s->emptied = true;
+}
+
+void sfs_space_close_broken(struct sfs_store *s)
+{
+    for (unsigned class = 0; class < SFS_CLASSES; class++)
+        for (unsigned t = 0; t < 2; t++)
+            if (s->open_groups[class][t] && !usable(s, s->open_groups[class][t]))
+                close_open(s, class, t);
+}
+
+/* --- pinned rows: being repaired in place, must not be handed out --- */
+
+bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row)
+{
+    for (size_t i = 0; i < s->row_pin_count; i++)
+        if (s->row_pins[i].group == group && s->row_pins[i].row == row)
+            return true;
+    return false;
+}
+
+int sfs_row_pin(struct sfs_store *s, uint32_t group, uint32_t row)
+{
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    if (!g)
+        return SCALEFS_E_CHANGED;
+    int err = sfs_vec_reserve(s->env, &s->row_pins, &s->row_pin_cap, s->row_pin_count + 1, sizeof *s->row_pins);
+    if (err)
+        return err;
+    s->row_pins[s->row_pin_count++] = (struct sfs_row_pin){group, row};
+    g->in_flight++; /* the group cannot be freed meanwhile */
+    return SCALEFS_OK;
+}
+
+void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row)
+{
+    for (size_t i = 0; i < s->row_pin_count; i++)
+        if (s->row_pins[i].group == group && s->row_pins[i].row == row) {
+            s->row_pins[i] = s->row_pins[--s->row_pin_count];
+            break;
+        }
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    SFS_ASSERT(g != NULL);
+    sfs_group_row_done(s->pool, g);
+    if (!g->allocating)
+        stop_filling(s, g);
+}
+
+/* --- opening groups --- */
+
+/* An older group worth filling again. `least`: how many dead rows it must have, in eighths of all. Groups that just proved
+ * to have only rows that were freed too recently are passed over until the next commit. */
+static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, unsigned least, bool whole)
+{
+    struct sfs_group *best = NULL;
+    uint32_t best_free = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->record.class != class || g->allocating || g->in_flight || g->moving ||
+            g->record.state != SFS_GROUP_OPEN || (uintptr_t)g->store == s->pool->committed + 1 ||
+            g->record.sequential)
+            continue;
+        if (whole && !sfs_group_whole(s->pool, g))
+            continue;
+        uint32_t dead = g->record.rows - g->count.used_rows;
+        if (dead > best_free && (uint64_t)dead * 8 >= (uint64_t)g->record.rows * least) {
+            best = g;
+            best_free = dead;
+        }
+    }
+    return best;
+}
+
+static int load_rows(struct sfs_store *s, struct sfs_need *need, struct sfs_group *g)
+{
+    if (g->rows)
+        return SCALEFS_OK;
+    struct sfs_row_state *rows = sfs_zalloc(s->env, g->record.rows * sizeof *rows);
+    if (!rows)
+        return SCALEFS_E_NOMEM;
+    int err = sfs_space_rows(s, need, g, rows);
+    if (err) {
+        sfs_free(s->env, rows);
+        return err;
+    }
+    for (size_t i = 0; i < s->row_pin_count; i++)
+        if (s->row_pins[i].group == g->record.group && rows[s->row_pins[i].row].live == 0)
+            rows[s->row_pins[i].row].txn = s->pool->txn;
+    g->rows = rows;
+    return SCALEFS_OK;
+}
+
+static int new_group(struct sfs_store *s, enum sfs_class class, bool use_reserve, struct sfs_group **group)
+{
+    int err = sfs_group_make(s->pool, class, use_reserve, group);
+    if (err)
+        return err;
+    struct sfs_group *g = *group;
+    if (!g->rows) {
+        g->rows = sfs_zalloc(s->env, g->record.rows * sizeof *g->rows);
+        if (!g->rows) {
+            sfs_group_free(s->pool, g);
+            return SCALEFS_E_NOMEM;
+        }
+    }
+    s->estimate_stale = true;
+    return SCALEFS_OK;
+}
+
+/* locked; gives up the lock. One task at a time for each class and temperature. */
+static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, bool use_reserve)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    struct sfs_group *g = NULL;
+    int err;
+    bool is_log = class == SFS_CLASS_LANDING;
+    for (;;) {
+        err = SCALEFS_OK;
+        bool made = false;
+        g = is_log ? NULL : find_group(s, class, 2, true);
+        if (!g) {
+            err = new_group(s, class, use_reserve, &g);
+            made = !err;
+            if (err == SCALEFS_E_NOSPC && !is_log && ((g = find_group(s, class, 0, true)) != NULL ||
+                                                      (g = find_group(s, class, 0, false)) != NULL))
+                err = SCALEFS_OK;
+        }
+        if (err)
+            break;
+        if (made) {
+            uint32_t number = g->record.group;
+            g->in_flight++; /* stays while the headers are written */
+            sfs_store_unlock(s);
+            err = sfs_group_write_headers(s->pool, number);
+            sfs_store_lock(s);
+            sfs_group_row_done(s->pool, g);
+            if (err) {
+                sfs_free(s->env, g->rows);
+                g->rows = NULL;
+                sfs_group_free(s->pool, g);
+            }
+            break;
+        }
+        err = load_rows(s, &need, g);
+        if (err != SCALEFS_E_NEED_NODE)
+            break;
+        err = sfs_need_load(s, &need);
+        if (err)
+            break;
+    }
+    if (!err) {
+        g->allocating = true;
+        s->open_groups[class][t] = g;
+    }
+    sfs_need_done(s, &need);
+    return err;
+}
+
+/* locked, may give up the lock: s->open_groups[class][t] is a group to take from, or an error. */
+static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, bool use_reserve)
+{
+    while (s->opening[class][t])
+        sfs_cond_wait(&s->room_made, s->lock);
+    struct sfs_group *g = s->open_groups[class][t];
+    if (g && g->moving)
+        close_open(s, class, t);
+    if (s->open_groups[class][t])
+        return SCALEFS_OK;
+    s->opening[class][t] = true;
+    int err = open_group(s, class, t, use_reserve);
+    s->opening[class][t] = false;
+    sfs_cond_broadcast(&s->room_made);
+    return err;
+}
+
+static int take_from(struct sfs_store *s, struct sfs_group *g, uint32_t *row)
+{
+    int err = sfs_group_take_row(s->pool, g, row);
+    if (err)
+        g->store = (void *)(uintptr_t)(s->pool->committed + 1); /* not before the next commit */
+    else
+        g->rows[*row].txn = SFS_TAKEN_TXN;
+    return err;
+}
+
+int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned t, bool use_reserve,
+                   struct sfs_group_record *record, uint32_t *row)
+{
+    sfs_store_lock(s);
+    int err;
+    for (;;) {
+        err = have_group(s, class, t, use_reserve);
+        if (err)
+            break;
+        struct sfs_group *g = s->open_groups[class][t];
+        err = take_from(s, g, row);
+        if (err == SCALEFS_OK) {
+            *record = g->record;
+            break;
+        }
+        close_open(s, class, t);
+    }
+    sfs_store_unlock(s);
+    return err;
+}
+
+void sfs_space_row_done(struct sfs_store *s, uint32_t group, uint32_t row, bool written)
+{
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    SFS_ASSERT(g != NULL && g->rows != NULL);
+    if (g->rows[row].txn == SFS_TAKEN_TXN)
+        g->rows[row].txn = g->rows[row].live || written ? s->pool->txn : 0;
+    sfs_group_row_done(s->pool, g);
+    if (!g->allocating)
+        stop_filling(s, g);
+    if (g->count.live == 0)
+        s->emptied = true;
+    sfs_store_unlock(s);
+}
+
+/* Rows that can be handed out now. */
+static size_t takeable(struct sfs_store *s, const struct sfs_group *g)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < g->record.rows; i++)
+        count += g->rows[i].live == 0 && g->rows[i].txn + SFS_REUSE_AFTER <= s->pool->committed;
+    return count;
+}
+
+/* The group can give nodes without reading. */
+static bool gives_nodes(struct sfs_store *s, struct sfs_group *g, enum sfs_class class)
+{
+    return g && g->record.class == class && g->rows && usable(s, g) &&
+           (uintptr_t)g->store != s->pool->committed + 1 && g->count.used_rows < g->record.rows;
+}
+
+static int new_node_group(struct sfs_store *s, enum sfs_class class)
+{
+    struct sfs_fresh *fresh = &s->fresh;
+    struct sfs_group *g;
+    int err = sfs_vec_reserve(s->env, &fresh->groups, &fresh->cap, fresh->count + 1, sizeof *fresh->groups);
+    if (!err)
+        err = new_group(s, class, true, &g);
+    if (err)
+        return err;
+    fresh->groups[fresh->count++] = g->record.group;
+    g->in_flight++; /* until its headers are written */
+    return SCALEFS_OK;
+}
+
+int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_place *place)
+{
+    for (;;) {
+        struct sfs_group *g = s->open_groups[class][0];
+        uint32_t row;
+        if (g && usable(s, g) && take_from(s, g, &row) == SCALEFS_OK) {
+            g->rows[row].txn = 0;
+            sfs_group_row_done(s->pool, g);
+            place->group = g->record.group;
+            place->offset = (uint64_t)row * SFS_NODE_BYTES;
+            return SCALEFS_OK;
+        }
+        close_open(s, class, 0);
+        for (uint32_t i = 0; i < s->pool->group_cap && !s->open_groups[class][0]; i++) {
+            g = s->pool->groups[i];
+            if (gives_nodes(s, g, class)) {
+                g->allocating = true;
+                s->open_groups[class][0] = g;
+            }
+        }
+        if (s->open_groups[class][0])
+            continue;
+        int err = new_node_group(s, class);
+        if (err)
+            return err;
+    }
+}
+
+/* A half-empty metadata group comes back into use: its row states are read. NODATA: there is none. */
+static int reload(struct sfs_store *s, struct sfs_need *need, unsigned least)
+{
+    struct sfs_group *g = find_group(s, SFS_CLASS_METADATA, least, true);
+    if (!g || g->rows)
+        return SCALEFS_E_NODATA;
+    int err = load_rows(s, need, g);
+    if (!err && takeable(s, g) == 0) {
+        g->store = (void *)(uintptr_t)(s->pool->committed + 1);
+        stop_filling(s, g);
+    }
+    return err;
+}
+
+static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class class, size_t nodes)
+{
+    for (;;) {
+        size_t at_hand = 0;
+        for (uint32_t i = 0; i < s->pool->group_cap; i++)
+            if (gives_nodes(s, s->pool->groups[i], class))
+                at_hand += takeable(s, s->pool->groups[i]);
+        if (at_hand >= nodes)
+            return SCALEFS_OK;
+        int err = class == SFS_CLASS_METADATA ? reload(s, need, 2) : SCALEFS_E_NODATA;
+        if (err == SCALEFS_E_NODATA)
+            err = new_node_group(s, class);
+        if (err == SCALEFS_E_NOSPC && class == SFS_CLASS_METADATA && reload(s, need, 0) == SCALEFS_OK)
+            err = SCALEFS_OK;
+        if (err)
+            return err;
+    }
+}
+
+int sfs_space_prepare_nodes(struct sfs_store *s, struct sfs_need *need, size_t metadata, size_t system)
+{
+    int err = prepare(s, need, SFS_CLASS_METADATA, metadata);
+    if (!err)
+        err = prepare(s, need, SFS_CLASS_SYSTEM, system);
+    for (uint32_t i = 0; !err && i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!gives_nodes(s, g, SFS_CLASS_METADATA))
+            continue;
+        for (uint32_t row = 0; !err && row < g->record.rows; row += SFS_SPACE_CHUNK)
+            err = sfs_space_ready(s, need, (struct sfs_place){i, (uint64_t)row * SFS_NODE_BYTES});
+    }
+    return err;
+}
+
+/* --- landing logs --- */
+
+int sfs_space_take_log(struct sfs_store *s, bool use_reserve, uint32_t len, struct sfs_group_record *record,
+                       uint64_t *offset)
+{
+    sfs_store_lock(s);
+    int err;
+    for (;;) {
+        err = have_group(s, SFS_CLASS_LANDING, 0, use_reserve);
+        if (err)
+            break;
+        struct sfs_group *g = s->open_groups[SFS_CLASS_LANDING][0];
+        err = sfs_group_take_log(s->pool, g, len / sfs_group_unit(&g->record), offset);
+        if (err == SCALEFS_OK) {
+            *record = g->record;
+            break;
+        }
+        bool empty = g->count.write_row == 0;
+        close_open(s, SFS_CLASS_LANDING, 0);
+        g->record.state = SFS_GROUP_CLOSED;
+        sfs_table_mark_group(s->pool, g);
+        s->emptied = true;
+        if (empty)
+            break; /* even an empty log is too small for it */
+    }
+    sfs_store_unlock(s);
+    return err;
+}
+
+void sfs_space_log_done(struct sfs_store *s, uint32_t group)
+{
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    SFS_ASSERT(g != NULL);
+    sfs_group_row_done(s->pool, g);
+    if (g->count.live == 0)
+        s->emptied = true;
+    sfs_store_unlock(s);
+}
+
+/* --- freeing --- */
+
+void sfs_space_free_empty(struct sfs_store *s)
+{
+    if (!s->emptied)
+        return;
+    s->emptied = false;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->count.live != 0 || g->in_flight || g->allocating || g->moving)
+            continue;
+        sfs_free(s->env, g->rows);
+        g->rows = NULL;
+        sfs_group_free(s->pool, g);
+        s->estimate_stale = true;
+    }
+}
+
+/* --- what is left --- */
+
+void sfs_space_count(struct sfs_store *s)
+{
+    struct sfs_pool *pool = s->pool;
+    uint64_t room = sfs_groups_unallocated(pool), nodes = 0;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        struct sfs_group *g = pool->groups[i];
+        if (!g)
+            continue;
+        if (g->record.class == SFS_CLASS_DATA) {
+            uint64_t payload = g->record.rows * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
+            room += payload > g->count.live ? payload - g->count.live : 0;
+        } else if (g->record.class == SFS_CLASS_METADATA) {
+            nodes += g->record.rows - g->count.used_rows;
+        }
+    }
+    s->free_estimate = room;
+    /* Each atom that nobody has can still become metadata; at least the reserve's can. */
+    uint64_t atoms = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used && pool->members[i].disk)
+            atoms += pool->members[i].free_atoms;
+    unsigned copies = pool->config.failover + 1u < 2 ? 2 : pool->config.failover + 1u;
+    nodes += atoms / copies * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
+    s->node_room = nodes;
+    size_t limit = (size_t)(nodes / 6);
+    s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;
+    s->estimate_stale = false;
+}
+
+int sfs_space_node_room(struct sfs_store *s)
+{
+    if (s->node_room < 256 || s->estimate_stale)
+        sfs_space_count(s);
+    return s->node_room < 128 ? SCALEFS_E_NOSPC : SCALEFS_OK;
+}
+
+static bool promise(struct sfs_store *s, uint64_t bytes)
+{
+    if (s->free_estimate < s->reserved + bytes + (64u << 20) || s->free_estimate / 16 < s->reserved + bytes)
+        sfs_space_count(s);
+    if (s->free_estimate < s->reserved + bytes)
+        return false;
+    s->reserved += bytes;
+    return true;
+}
+
+int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
+{
+    int err = SCALEFS_OK;
+    sfs_store_lock(s);
+    while (!promise(s, bytes) && !err) {
+        sfs_store_unlock(s);
+        err = sfs_make_room(s);
+        sfs_store_lock(s);
+    }
+    sfs_store_unlock(s);
+    return err;
+}
+
+void sfs_store_unreserve(struct sfs_store *s, uint64_t bytes)
+{
+    sfs_store_lock(s);
+    SFS_ASSERT(s->reserved >= bytes);
+    s->reserved -= bytes;
+    sfs_store_unlock(s);
+}
+
+void sfs_store_space(struct sfs_store *s, struct sfs_space *space)
+{
+    *space = (struct sfs_space){0};
+    sfs_store_lock(s);
+    struct sfs_pool *pool = s->pool;
+    sfs_space_count(s);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used)
+            space->raw += pool->members[i].record.size;
+    for (uint32_t i = 0; i < pool->group_cap; i++)
+        if (pool->groups[i] && (pool->groups[i]->record.class == SFS_CLASS_DATA ||
+                                pool->groups[i]->record.class == SFS_CLASS_LANDING))
+            space->used += pool->groups[i]->count.live;
+    space->usable = sfs_groups_capacity(pool);
+    space->free = s->free_estimate > s->reserved ? s->free_estimate - s->reserved : 0;
+    sfs_store_unlock(s);
+}
+
+uint32_t sfs_store_row_bytes(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    struct sfs_group *g = s->open_groups[SFS_CLASS_DATA][0];
+    uint32_t bytes = g ? (uint32_t)sfs_group_row_bytes(&g->record) : SFS_ROW_TARGET_BYTES;
+    sfs_store_unlock(s);
+    return bytes;
+}

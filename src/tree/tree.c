@@ -1,0 +1,151 @@
+/* Reading trees: single items, the item at or before a key, ranges; and the table of volumes. Each call takes the
+ * core lock for memory work only and begins anew when a node had to be read. */
+#include "tree/tree.h"
+
+#include "store/internal.h"
+
+static int copy_out(const uint8_t *v, uint32_t n, void *value, uint32_t cap, uint32_t *len)
+{
+    *len = n;
+    if (n > cap)
+        return SCALEFS_E_RANGE;
+    memcpy(value, v, n);
+    return SCALEFS_OK;
+}
+
+int sfs_tree_get(struct sfs_store *s, uint32_t tree, struct sfs_key key, void *value, uint32_t cap, uint32_t *len)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    const uint8_t *v;
+    uint32_t n;
+    int err;
+    while ((err = sfs_btree_get(s, &need, tree, key, &v, &n)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+            break;
+    if (!err)
+        err = copy_out(v, n, value, cap, len);
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
+int sfs_tree_floor(struct sfs_store *s, uint32_t tree, struct sfs_key low, struct sfs_key high, struct sfs_key *found,
+                   void *value, uint32_t cap, uint32_t *len)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    const uint8_t *v;
+    uint32_t n;
+    int err;
+    while ((err = sfs_btree_floor(s, &need, tree, high, found, &v, &n)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+            break;
+    if (!err && sfs_key_compare(*found, low) < 0)
+        err = SCALEFS_E_NOENT;
+    if (!err)
+        err = copy_out(v, n, value, cap, len);
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
+/* The least key above `key`; false at the very end. */
+static bool after(struct sfs_key *key)
+{
+    if (++key->b != 0)
+        return true;
+    if (++key->type != 0)
+        return true;
+    return ++key->a != 0;
+}
+
+#define SCAN_SLICE 256 /* items under one hold of the lock */
+
+int sfs_tree_scan(struct sfs_store *s, uint32_t tree, struct sfs_key from, struct sfs_key to,
+                  bool (*fn)(void *context, struct sfs_key key, const uint8_t *value, uint32_t len), void *context)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err = SCALEFS_OK;
+    for (unsigned seen = 0; sfs_key_compare(from, to) <= 0;) {
+        struct sfs_key key;
+        const uint8_t *v;
+        uint32_t n;
+        err = sfs_btree_ceil(s, &need, tree, from, &key, &v, &n);
+        if (err == SCALEFS_E_NEED_NODE) {
+            if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+                break;
+            continue;
+        }
+        if (err || sfs_key_compare(key, to) > 0 || !fn(context, key, v, n))
+            break;
+        from = key;
+        if (!after(&from))
+            break;
+        if (++seen % SCAN_SLICE == 0) {
+            sfs_need_done(s, &need);
+            sfs_store_unlock(s);
+            sfs_store_lock(s);
+        }
+    }
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+}
+
+int sfs_tree_extent(struct sfs_store *s, uint64_t id, struct sfs_extent *extent)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err;
+    while ((err = sfs_extents_get(s, &need, id, extent)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+            break;
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
+bool sfs_tree_exists(struct sfs_store *s, uint32_t tree)
+{
+    sfs_store_lock(s);
+    bool there = sfs_btree_root(s, tree) != 0;
+    sfs_store_unlock(s);
+    return there;
+}
+
+int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
+{
+    if (sfs_tree_exists(s, volume))
+        return SCALEFS_E_EXIST;
+    uint8_t value[64 + SFS_NAME_MAX];
+    size_t name_len = strlen(name);
+    if (name_len > SFS_NAME_MAX)
+        return SCALEFS_E_NAMETOOLONG;
+    struct sfs_volume_value v = {.created_ns = sfs_wall_ns(s->env), .name_len = (uint8_t)name_len,
+                                 .name = (const uint8_t *)name};
+    sfs_store_lock(s);
+    int err = sfs_vec_reserve(s->env, &s->volumes, &s->volume_cap, s->volume_count + 1, sizeof *s->volumes);
+    if (!err)
+        err = sfs_cache_spare(s, 1);
+    if (!err) {
+        v.root = s->pool->next_id++;
+        sfs_cache_new(s, volume, 0, v.root);
+        s->volumes[s->volume_count++] = (struct sfs_root){volume, v.root};
+    }
+    sfs_store_unlock(s);
+    if (err)
+        return err;
+    uint32_t len = sfs_volume_encode(&v, value);
+    struct sfs_tx tx;
+    sfs_tx_init(&tx, s);
+    sfs_tx_put(&tx, SFS_TREE_POOL, (struct sfs_key){1, 1, volume}, value, len);
+    err = sfs_tx_commit(&tx);
+    sfs_tx_deinit(&tx);
+    return err;
+}
