@@ -132,7 +132,7 @@ static int open_pool(struct server *s, char *name, size_t name_size)
     code = scalefs_pool_status(s->d.pool, &status);
     if (!code) {
         snprintf(name, name_size, "%s", status->name);
-        s->words.read_only = status->read_only;
+        s->words.read_only |= status->read_only;
         scalefs_status_free(status);
         code = scalefs_fs_get(s->d.pool, &s->d.fs);
     }
@@ -288,8 +288,10 @@ static void serve(struct server *s, int *answer_fd)
             fds[0].fd = -1;
             mount_is_ready(s, answer_fd);
         }
-        if (fds[1].revents)
+        if (fds[1].revents) {
+            drain(s->d.idle_fd);
             return;
+        }
         if (fds[2].revents) {
             drain(s->signal_fd);
             unmount_by_force(s);

@@ -38,11 +38,16 @@ static const char *const ignored[] = {"defaults", "auto",     "noauto",      "no
                                       "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime",
                                       "nolazytime", "diratime", "nodiratime", "default_permissions", "silent", "loud"};
 
+/* The same with a value; mount(8) gives those of the kernel's table back when it remounts. */
+static const char *const ignored_starts[] = {"x-",       "X-",        "comment=", "user=",
+                                             "user_id=", "group_id=", "fd=",      "rootmode=",
+                                             "max_read=", "blksize=", "subtype=", "fsname="};
+
 static bool is_ignored(const char *word)
 {
-    if (!strncmp(word, "x-", 2) || !strncmp(word, "X-", 2) || !strncmp(word, "comment=", 8) ||
-        !strncmp(word, "user=", 5))
-        return true;
+    for (size_t i = 0; i < sizeof ignored_starts / sizeof ignored_starts[0]; i++)
+        if (!strncmp(word, ignored_starts[i], strlen(ignored_starts[i])))
+            return true;
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         if (!strcmp(word, ignored[i]))
             return true;
