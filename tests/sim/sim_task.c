@@ -443,10 +443,12 @@ static struct sim_task *choose_waiter(struct sim_env *sim, uint64_t *slots)
 
 static void init_mutex(struct sfs_mutex *m)
 {
+    fiber_quiet();
     struct sim_env *sim = m->env->context;
     memset(m->opaque, 0, sizeof m->opaque);
     m->opaque[ID] = sim->next_lock++;
     m->opaque[INITIALISED] = MUTEX_MAGIC;
+    fiber_loud();
 }
 
 static void check_mutex(struct sim_env *sim, struct sfs_mutex *m)
@@ -457,11 +459,13 @@ static void check_mutex(struct sim_env *sim, struct sfs_mutex *m)
 
 static void deinit_mutex(struct sfs_mutex *m)
 {
+    fiber_quiet();
     struct sim_env *sim = m->env->context;
     check_mutex(sim, m);
     if (m->opaque[OWNER] || m->opaque[WAITER_COUNT])
         sim_fail(sim, "mutex %" PRIu64 " is deinitialised while locked", m->opaque[ID]);
     m->opaque[INITIALISED] = 0;
+    fiber_loud();
 }
 
 static uint64_t self_as_owner(const struct sim_env *sim)
@@ -516,10 +520,12 @@ static void unlock_mutex(struct sfs_mutex *m)
 
 static void init_cond(struct sfs_cond *c)
 {
+    fiber_quiet();
     struct sim_env *sim = c->env->context;
     memset(c->opaque, 0, sizeof c->opaque);
     c->opaque[ID] = sim->next_lock++;
     c->opaque[INITIALISED] = COND_MAGIC;
+    fiber_loud();
 }
 
 static void check_cond(struct sim_env *sim, struct sfs_cond *c)
@@ -530,11 +536,13 @@ static void check_cond(struct sim_env *sim, struct sfs_cond *c)
 
 static void deinit_cond(struct sfs_cond *c)
 {
+    fiber_quiet();
     struct sim_env *sim = c->env->context;
     check_cond(sim, c);
     if (c->opaque[WAITER_COUNT])
         sim_fail(sim, "cond %" PRIu64 " is deinitialised while waited for", c->opaque[ID]);
     c->opaque[INITIALISED] = 0;
+    fiber_loud();
 }
 
 static void time_out(struct sim_env *sim, struct sim_event *e)
