@@ -1,8 +1,11 @@
-/* The words of the command line: options may stand anywhere; "--" ends them. */
+/* The words of the command line: options, which may stand anywhere ("--" ends them), sizes, disks. */
 #include "cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>
+#ifndef _WIN32
+#include <unistd.h>
+#endif
 
 static const struct sfs_cli_option *find_option(const struct sfs_cli_option *options, const char *name,
                                                 size_t len)
@@ -102,4 +105,41 @@ bool sfs_cli_size_option(const struct sfs_cli_args *args, uint64_t *bytes, char 
              "%s is no size. A number with a unit is one: 64MiB, 8T (powers of 1024), 8TB (of 1000).",
              text);
     return false;
+}
+
+/* --- disks --- */
+
+static bool is_short_id(const char *word)
+{
+    return word[0] && strspn(word, "0123456789") == strlen(word);
+}
+
+static bool is_uuid(const char *word)
+{
+    return strlen(word) == 36 && strspn(word, "0123456789abcdefABCDEF-") == 36;
+}
+
+/* "nbd:…", "zoned:…" */
+static bool has_scheme(const char *word)
+{
+    size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz");
+    return len > 1 && word[len] == ':';
+}
+
+char *sfs_cli_disk_word(const char *word, bool only_path)
+{
+#ifndef _WIN32
+    char folder[4096];
+    bool other = (!only_path && (is_short_id(word) || is_uuid(word))) || has_scheme(word);
+    if (word[0] != '/' && !other && getcwd(folder, sizeof(folder))) {
+        size_t room = strlen(folder) + strlen(word) + 2;
+        char *path = malloc(room);
+        if (path)
+            snprintf(path, room, "%s/%s", folder, word);
+        return path;
+    }
+#else
+    (void)only_path, (void)is_short_id, (void)is_uuid, (void)has_scheme;
+#endif
+    return strdup(word);
 }

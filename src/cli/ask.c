@@ -3,9 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#ifndef _WIN32
-#include <unistd.h>
-#endif
 
 #include "control/client.h"
 #include "control/run.h"
@@ -174,48 +171,4 @@ int sfs_cli_ask(struct sfs_cli *cli, const struct sfs_cli_ask *how, struct sfs_j
     }
     *answer = a.done;
     return SFS_CLI_DONE;
-}
-
-int sfs_cli_attention(const struct sfs_value *answer)
-{
-    const struct sfs_value *pool = sfs_value_get(sfs_value_get(answer, "status"), "pool");
-    bool healthy = !strcmp(sfs_value_string(pool, "state", ""), "healthy");
-    return healthy && !sfs_value_string(pool, "action", NULL) ? SFS_CLI_DONE : SFS_CLI_ATTENTION;
-}
-
-/* --- disks --- */
-
-static bool is_short_id(const char *word)
-{
-    return word[0] && strspn(word, "0123456789") == strlen(word);
-}
-
-static bool is_uuid(const char *word)
-{
-    return strlen(word) == 36 && strspn(word, "0123456789abcdefABCDEF-") == 36;
-}
-
-/* "nbd:…", "zoned:…" */
-static bool has_scheme(const char *word)
-{
-    size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz");
-    return len > 1 && word[len] == ':';
-}
-
-char *sfs_cli_disk_word(const char *word, bool only_path)
-{
-#ifndef _WIN32
-    char folder[4096];
-    bool other = (!only_path && (is_short_id(word) || is_uuid(word))) || has_scheme(word);
-    if (word[0] != '/' && !other && getcwd(folder, sizeof(folder))) {
-        size_t room = strlen(folder) + strlen(word) + 2;
-        char *path = malloc(room);
-        if (path)
-            snprintf(path, room, "%s/%s", folder, word);
-        return path;
-    }
-#else
-    (void)only_path, (void)is_short_id, (void)is_uuid, (void)has_scheme;
-#endif
-    return strdup(word);
 }

@@ -43,6 +43,12 @@ void sfs_cli_args_free(struct sfs_cli_args *args);
 bool sfs_cli_flag(const struct sfs_cli_args *args, const char *name);
 /* The last one given, or NULL. */
 const char *sfs_cli_value(const struct sfs_cli_args *args, const char *name);
+/* --size into *bytes, which stays as it is without one. False: `problem` says what is wrong with it. */
+bool sfs_cli_size_option(const struct sfs_cli_args *args, uint64_t *bytes, char *problem,
+                         size_t problem_size);
+/* A path becomes absolute, since the process that has the pool mounted stands elsewhere; an id or UUID
+ * stays. `only_path`: it is no id. NULL: no memory. Free with free. */
+char *sfs_cli_disk_word(const char *word, bool only_path);
 
 /* --- verbs (verbs.c) --- */
 
@@ -77,9 +83,6 @@ int sfs_cli_failed_with(const struct sfs_cli *cli, int error, const char *format
 int sfs_cli_usage(const struct sfs_cli *cli, const char *format, ...);
 /* Ends the document and prints it; deinits. Returns `status`, or SFS_CLI_FAILED when it can't. */
 int sfs_cli_print_json(struct sfs_json *json, int status);
-/* "3 min 20 s" */
-#define SFS_CLI_DURATION 32
-void sfs_cli_duration(uint64_t seconds, char text[SFS_CLI_DURATION]);
 
 /* --- a table for people (table.c) --- */
 
@@ -111,15 +114,15 @@ void sfs_cli_request(struct sfs_json *request, const char *verb);
  * SFS_CLI_DONE or SFS_CLI_FAILED. */
 int sfs_cli_ask(struct sfs_cli *cli, const struct sfs_cli_ask *how, struct sfs_json *request,
                 struct sfs_document **answer);
-/* SFS_CLI_ATTENTION when the answer's status asks for attention, else SFS_CLI_DONE. */
-int sfs_cli_attention(const struct sfs_value *answer);
-/* A path becomes absolute, since the process that has the pool mounted stands elsewhere; an id or UUID
- * stays. `only_path`: it is no id. NULL: no memory. Free with free. */
-char *sfs_cli_disk_word(const char *word, bool only_path);
 
 /* --- for people (show.c, progress.c) --- */
 
 void sfs_cli_show_status(const struct sfs_value *answer, FILE *to);
+/* SFS_CLI_ATTENTION when the answer's status asks for attention, else SFS_CLI_DONE. */
+int sfs_cli_attention(const struct sfs_value *answer);
+/* "3 min 20 s" */
+#define SFS_CLI_DURATION 32
+void sfs_cli_duration(uint64_t seconds, char text[SFS_CLI_DURATION]);
 
 struct sfs_cli_progress {
     bool terminal, quiet, shown;
@@ -160,9 +163,5 @@ int sfs_cli_unmount_pool(const char *pool, bool *mounted, struct scalefs_error_i
 
 /* Called as mount.scalefs? Then mount(8) asks, and *status is the answer (mount.c). */
 bool sfs_cli_mount_helper(int argc, char **argv, int *status);
-
-/* Sizes of options: false after saying what is wrong with it (args.c); NULL leaves *bytes alone. */
-bool sfs_cli_size_option(const struct sfs_cli_args *args, uint64_t *bytes, char *problem,
-                         size_t problem_size);
 
 #endif

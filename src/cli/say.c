@@ -75,16 +75,3 @@ int sfs_cli_print_json(struct sfs_json *json, int status)
     sfs_json_deinit(json);
     return error ? SFS_CLI_FAILED : status;
 }
-
-void sfs_cli_duration(uint64_t seconds, char text[SFS_CLI_DURATION])
-{
-    unsigned long long s = seconds;
-    if (s < 60)
-        snprintf(text, SFS_CLI_DURATION, "%llu s", s);
-    else if (s < 3600)
-        snprintf(text, SFS_CLI_DURATION, "%llu min %llu s", s / 60, s % 60);
-    else if (s < 48 * 3600)
-        snprintf(text, SFS_CLI_DURATION, "%llu h %llu min", s / 3600, s / 60 % 60);
-    else
-        snprintf(text, SFS_CLI_DURATION, "%llu days", s / 86400);
-}

@@ -1,4 +1,4 @@
-/* `status` for people. */
+/* `status` for people, and whether it asks for their attention. */
 #include "cli/cli.h"
 
 #include <string.h>
@@ -140,4 +140,11 @@ void sfs_cli_show_status(const struct sfs_value *answer, FILE *to)
         fprintf(to, "repairs    %llu extents repaired, %llu lost\n", repaired, gone);
     show_disks(sfs_value_get(status, "disks"), to);
     show_tasks(sfs_value_get(status, "tasks"), to);
+}
+
+int sfs_cli_attention(const struct sfs_value *answer)
+{
+    const struct sfs_value *pool = sfs_value_get(sfs_value_get(answer, "status"), "pool");
+    bool healthy = !strcmp(sfs_value_string(pool, "state", ""), "healthy");
+    return healthy && !sfs_value_string(pool, "action", NULL) ? SFS_CLI_DONE : SFS_CLI_ATTENTION;
 }

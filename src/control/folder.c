@@ -15,8 +15,10 @@
 
 static void choose_path(char path[SFS_CONTROL_PATH])
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (!geteuid())
+    const char *own = getenv("SCALEFS_RUN"), *runtime = getenv("XDG_RUNTIME_DIR");
+    if (own && own[0] == '/' && strlen(own) < SFS_CONTROL_PATH)
+        snprintf(path, SFS_CONTROL_PATH, "%s", own);
+    else if (!geteuid())
         snprintf(path, SFS_CONTROL_PATH, "/run/scalefs");
     else if (runtime && runtime[0] == '/' && strlen(runtime) < SFS_CONTROL_PATH - 16)
         snprintf(path, SFS_CONTROL_PATH, "%s/scalefs", runtime);

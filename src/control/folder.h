@@ -1,6 +1,7 @@
 /* The folder of control sockets: of its owner's alone, or not used at all.
  *
- * Root's is /run/scalefs; others have $XDG_RUNTIME_DIR/scalefs, or else /tmp/scalefs-UID. It must be a
+ * Root's is /run/scalefs; others have $XDG_RUNTIME_DIR/scalefs, or else /tmp/scalefs-UID;
+ * SCALEFS_RUN names another one (where /run can't be written, and in tests). It must be a
  * real directory (no link), belong to the user, and be closed to everyone else. Everything inside is
  * reached through the descriptor that was checked, so nobody can put another one in its place.
  */

@@ -471,8 +471,12 @@ void scalefs_control_stop(struct scalefs_control *control)
     pthread_mutex_unlock(&control->lock);
     shutdown(control->listener, SHUT_RDWR);
     pthread_join(control->acceptor, NULL);
-    for (size_t i = 0; i < SFS_CONTROL_CONNECTIONS; i++)
-        if (control->connections[i].slot != SLOT_FREE)
+    for (size_t i = 0; i < SFS_CONTROL_CONNECTIONS; i++) {
+        pthread_mutex_lock(&control->lock);
+        bool used = control->connections[i].slot != SLOT_FREE;
+        pthread_mutex_unlock(&control->lock);
+        if (used)
             pthread_join(control->connections[i].thread, NULL);
+    }
     destroy(control);
 }
