@@ -189,7 +189,7 @@ static void block_device_resized(void)
 {
     char path[32];
     struct sfs_disk *disk;
-    uint8_t *buf = sfs_alloc_io(env, K4);
+    uint8_t *buf = sfs_alloc_io(env, 2 * K4);
     REQUIRE(make_file(in_folder("backing"), 8 * MIB));
     int loop = make_loop(in_folder("backing"), 0, path);
     if (skip(loop < 0, "block_device_resized", "loop devices"))
@@ -199,6 +199,10 @@ static void block_device_resized(void)
     CHECK_EQ(ioctl(loop, LOOP_SET_CAPACITY, 0), 0);
     CHECK_EQ(one(disk, SFS_IO_READ, 6 * MIB, buf, K4), SCALEFS_E_IO);
     CHECK_EQ(in_batch(disk, SFS_IO_WRITE, 6 * MIB, buf, K4, disk), SCALEFS_E_IO);
+    /* Across the end the system gives a part and says nothing. */
+    CHECK_EQ(one(disk, SFS_IO_READ, 4 * MIB - K4, buf, 2 * K4), SCALEFS_E_IO);
+    CHECK_EQ(in_batch(disk, SFS_IO_READ, 4 * MIB - K4, buf, 2 * K4, disk), SCALEFS_E_IO);
+    CHECK_EQ(in_batch(disk, SFS_IO_WRITE, 4 * MIB - K4, buf, 2 * K4, disk), SCALEFS_E_IO);
     CHECK_OK(one(disk, SFS_IO_READ, 0, buf, K4));
     CHECK_OK(sfs_disk_refresh(disk));
     CHECK_EQ(disk->info.size_bytes, 4 * MIB);
@@ -287,6 +291,10 @@ static void file_on_ext4(void)
     CHECK(!second->gone);
     CHECK_OK(in_batch(disk, SFS_IO_READ, 20 * MIB, back, 4 * MIB, second));
     CHECK_MEM(buf, back, 4 * MIB);
+    /* Cut within a sector: what direct I/O gives ends there, and it cannot go on from there. */
+    CHECK_EQ(truncate(in_folder("mounted/a"), 22 * MIB + 1000), 0);
+    CHECK_EQ(in_batch(disk, SFS_IO_READ, 20 * MIB, back, 4 * MIB, disk), SCALEFS_E_IO);
+    CHECK_EQ(one(disk, SFS_IO_READ, 20 * MIB, back, 4 * MIB), SCALEFS_E_IO);
     sfs_disk_close(disk);
     sfs_disk_close(second);
     CHECK_EQ(umount(in_folder("mounted")), 0);
