@@ -56,7 +56,6 @@ struct fiber {
     bool host;
 #ifdef _WIN32
     void *handle;
-    bool converted;
 #else
     ucontext_t context;
     uint8_t *map; /* guard page, then the stack */
@@ -142,6 +141,10 @@ static inline void depart(struct fiber *from, struct fiber *to)
 
 #ifdef _WIN32
 
+/* The thread is converted once for all hosts that exist at a time. */
+static void *host_handle;
+static unsigned hosts;
+
 static void CALLBACK enter(void *p)
 {
     struct fiber *f = p;
@@ -153,11 +156,11 @@ struct fiber *fiber_host(void)
 {
     struct fiber *f = fiber_new();
     f->host = true;
-    f->converted = !IsThreadAFiber();
-    f->handle = f->converted ? ConvertThreadToFiberEx(NULL, FIBER_FLAG_FLOAT_SWITCH)
-                             : GetCurrentFiber();
-    if (!f->handle)
+    if (!hosts++)
+        host_handle = ConvertThreadToFiberEx(NULL, FIBER_FLAG_FLOAT_SWITCH);
+    if (!host_handle)
         abort();
+    f->handle = host_handle;
     return f;
 }
 
@@ -185,7 +188,7 @@ void fiber_destroy(struct fiber *f)
 {
     if (!f->host)
         DeleteFiber(f->handle);
-    else if (f->converted)
+    else if (!--hosts)
         ConvertFiberToThread();
     free(f);
 }
