@@ -1,4 +1,5 @@
-/* The words of the command line: options, which may stand anywhere ("--" ends them), sizes, disks. */
+/* The words of the command line: options, which may stand anywhere ("--" ends them), sizes, disks.
+ */
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -7,8 +8,8 @@
 #include <unistd.h>
 #endif
 
-static const struct sfs_cli_option *find_option(const struct sfs_cli_option *options, const char *name,
-                                                size_t len)
+static const struct sfs_cli_option *find_option(const struct sfs_cli_option *options,
+                                                const char *name, size_t len)
 {
     for (; options->name; options++)
         if (strlen(options->name) == len && !memcmp(options->name, name, len))
@@ -101,9 +102,10 @@ bool sfs_cli_size_option(const struct sfs_cli_args *args, uint64_t *bytes, char 
     const char *text = sfs_cli_value(args, "size");
     if (!text || (!sfs_size_parse(text, bytes) && *bytes))
         return true;
-    snprintf(problem, problem_size,
-             "%s is no size. A number with a unit is one: 64MiB, 8T (powers of 1024), 8TB (of 1000).",
-             text);
+    snprintf(
+        problem, problem_size,
+        "%s is no size. A number with a unit is one: 64MiB, 8T (powers of 1024), 8TB (of 1000).",
+        text);
     return false;
 }
 

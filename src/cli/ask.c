@@ -75,10 +75,13 @@ static void on_log(void *context, int level, const char *room, int error, const 
 
 /* --- the pool opened here --- */
 
-static int run_here(struct asking *a, const struct sfs_cli_ask *how, const struct sfs_value *request)
+static int run_here(struct asking *a, const struct sfs_cli_ask *how,
+                    const struct sfs_value *request)
 {
-    struct scalefs_open_options options = {.struct_bytes = sizeof(options), .read_only = how->read_only,
-                                           .degraded = how->read_only, .other_host = how->read_only,
+    struct scalefs_open_options options = {.struct_bytes = sizeof(options),
+                                           .read_only = how->read_only,
+                                           .degraded = how->read_only,
+                                           .other_host = how->read_only,
                                            .log = how->read_only ? NULL : on_log};
     struct sfs_control_asker asker = {on_line, on_stop, a};
     struct scalefs_pool *pool;
@@ -90,14 +93,16 @@ static int run_here(struct asking *a, const struct sfs_cli_ask *how, const struc
     error = sfs_control_run(pool, NULL, request, &asker);
     int close_error = scalefs_pool_close(pool, false);
     if (!error && close_error)
-        error = sfs_control_fail(&a->info, close_error,
-                                 "It was done, but closing the pool failed, so it may not last: %s.",
-                                 scalefs_error_text(close_error));
+        error =
+            sfs_control_fail(&a->info, close_error,
+                             "It was done, but closing the pool failed, so it may not last: %s.",
+                             scalefs_error_text(close_error));
     return error;
 }
 
 /* The request again, with "wait": work in the foreground stays until it is done. */
-static int run_here_waiting(struct asking *a, const struct sfs_cli_ask *how, const struct sfs_value *request)
+static int run_here_waiting(struct asking *a, const struct sfs_cli_ask *how,
+                            const struct sfs_value *request)
 {
     struct sfs_json json;
     struct sfs_document *document = NULL;
@@ -120,12 +125,13 @@ static int run_here_waiting(struct asking *a, const struct sfs_cli_ask *how, con
     return error;
 }
 
-static int run_somewhere(struct asking *a, const struct sfs_cli_ask *how, const char *line, size_t len)
+static int run_somewhere(struct asking *a, const struct sfs_cli_ask *how, const char *line,
+                         size_t len)
 {
     struct sfs_control_client *client = NULL;
     struct sfs_document *document;
     struct scalefs_error_info no_folder;
-    int found = how->no_scan ? SCALEFS_E_NOENT : sfs_control_find(how->pool, &client, &no_folder);
+    int found = sfs_control_find(how->pool, &client, &no_folder);
     if (!found) {
         int error = sfs_control_ask(client, line, len, on_answer, a, &a->info);
         sfs_control_disconnect(client);

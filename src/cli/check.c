@@ -54,13 +54,15 @@ static int print_summary(const struct scalefs_check_report *r, int status)
 {
     char bytes[SFS_SIZE_TEXT];
     sfs_size_format(r->bytes, bytes);
-    printf("Checked %llu files, %llu directories, %llu extents, %llu nodes, %s.\n", (unsigned long long)r->files,
-           (unsigned long long)r->directories, (unsigned long long)r->extents, (unsigned long long)r->trees_nodes, bytes);
+    printf("Checked %llu files, %llu directories, %llu extents, %llu nodes, %s.\n",
+           (unsigned long long)r->files, (unsigned long long)r->directories,
+           (unsigned long long)r->extents, (unsigned long long)r->trees_nodes, bytes);
     if (!r->problems)
         puts("No problems.");
     else
-        printf("%llu problems, of which %llu can be repaired from what is there (`scalefs scrub`).\n",
-               (unsigned long long)r->problems, (unsigned long long)r->repairable);
+        printf(
+            "%llu problems, of which %llu can be repaired from what is there (`scalefs scrub`).\n",
+            (unsigned long long)r->problems, (unsigned long long)r->repairable);
     return status;
 }
 
@@ -72,7 +74,8 @@ int sfs_cli_check(struct sfs_cli *cli, const struct sfs_cli_args *args)
     struct stat st;
     /* The first word may be a pool's name, which is no further place to look at. */
     size_t skip = stat(args->words[0], &st) ? 1 : 0;
-    info.error = scalefs_pool_check(args->words[0], args->words + skip, args->count - skip, on_problem, &c, &report, &info);
+    info.error = scalefs_pool_check(args->words[0], args->words + skip, args->count - skip,
+                                    on_problem, &c, &report, &info);
     if (!info.error && c.bad)
         info.error = SCALEFS_E_NOMEM;
     int status = report.problems ? SFS_CLI_ATTENTION : SFS_CLI_DONE;

@@ -1,5 +1,5 @@
-/* What the verbs of `scalefs` share: the words of the command line, how results and refusals are said,
- * and how a request reaches a pool wherever it is open.
+/* What the verbs of `scalefs` share: the words of the command line, how results and refusals are
+ * said, and how a request reaches a pool wherever it is open.
  *
  * A verb is a row of the table in verbs.c: its name, its usage, its options and its function, which
  * stands in the file of its group. Functions return an exit status.
@@ -31,23 +31,25 @@ struct sfs_cli_option {
 struct sfs_cli_args {
     const char **words; /* what is no option */
     size_t count;
-    struct {
+    struct sfs_cli_given {
         const char *name, *value;
-    } *options; /* in the order given */
+    } * options; /* in the order given */
     size_t option_count;
 };
-/* False: `problem` says what is wrong. `options` ends with a NULL name. Free with sfs_cli_args_free. */
+/* False: `problem` says what is wrong. `options` ends with a NULL name. Free with
+ * sfs_cli_args_free. */
 bool sfs_cli_args_parse(int argc, char *const *argv, const struct sfs_cli_option *options,
                         struct sfs_cli_args *args, char *problem, size_t problem_size);
 void sfs_cli_args_free(struct sfs_cli_args *args);
 bool sfs_cli_flag(const struct sfs_cli_args *args, const char *name);
 /* The last one given, or NULL. */
 const char *sfs_cli_value(const struct sfs_cli_args *args, const char *name);
-/* --size into *bytes, which stays as it is without one. False: `problem` says what is wrong with it. */
+/* --size into *bytes, which stays as it is without one. False: `problem` says what is wrong with
+ * it. */
 bool sfs_cli_size_option(const struct sfs_cli_args *args, uint64_t *bytes, char *problem,
                          size_t problem_size);
-/* A path becomes absolute, since the process that has the pool mounted stands elsewhere; an id or UUID
- * stays. `only_path`: it is no id. NULL: no memory. Free with free. */
+/* A path becomes absolute, since the process that has the pool mounted stands elsewhere; an id or
+ * UUID stays. `only_path`: it is no id. NULL: no memory. Free with free. */
 char *sfs_cli_disk_word(const char *word, bool only_path);
 
 /* --- verbs (verbs.c) --- */
@@ -88,7 +90,7 @@ int sfs_cli_print_json(struct sfs_json *json, int status);
 
 struct sfs_cli_table {
     size_t columns, cells, room;
-    char **texts; /* row by row */
+    char **texts;   /* row by row */
     unsigned right; /* bit per column: aligned to the right */
     bool bad;
 };
@@ -102,16 +104,15 @@ void sfs_cli_table_print(struct sfs_cli_table *t, FILE *to, unsigned indent);
 
 struct sfs_cli_ask {
     const char *pool;
-    bool read_only;  /* when the pool must be opened here: look only, and at whatever there is */
-    bool work_here;  /* when it must be opened here: stay until the work is done */
-    bool no_scan;    /* do not look for a process that has it mounted */
+    bool read_only; /* when the pool must be opened here: look only, and at whatever there is */
+    bool work_here; /* when it must be opened here: stay until the work is done */
 };
 /* Begins a request: put the rest of its members. */
 void sfs_cli_request(struct sfs_json *request, const char *verb);
-/* Through the control socket when the pool is mounted, else on the pool opened here and closed again.
- * Shows progress while it waits. `request` is ended and deinited. On success *answer is the last
- * answer, to be freed with sfs_document_free; else the refusal was said. Returns an exit status:
- * SFS_CLI_DONE or SFS_CLI_FAILED. */
+/* Through the control socket when the pool is mounted, else on the pool opened here and closed
+ * again. Shows progress while it waits. `request` is ended and deinited. On success *answer is the
+ * last answer, to be freed with sfs_document_free; else the refusal was said. Returns an exit
+ * status: SFS_CLI_DONE or SFS_CLI_FAILED. */
 int sfs_cli_ask(struct sfs_cli *cli, const struct sfs_cli_ask *how, struct sfs_json *request,
                 struct sfs_document **answer);
 

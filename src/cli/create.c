@@ -42,8 +42,9 @@ static bool add_station(struct disks *d, const char *text, char *problem, size_t
 {
     size_t name_len = strcspn(text, "=");
     if (!text[name_len] || !name_len || name_len > STATION_MAX || !text[name_len + 1]) {
-        snprintf(problem, problem_size, "%s is no station. NAME=DISK,DISK is one, with a name of up to %d bytes.",
-                 text, STATION_MAX);
+        snprintf(problem, problem_size,
+                 "%s is no station. NAME=DISK,DISK is one, with a name of up to %d bytes.", text,
+                 STATION_MAX);
         return false;
     }
     snprintf(problem, problem_size, "There is not enough memory.");
@@ -96,16 +97,22 @@ static bool parse_optimize(const char *text, unsigned *optimize)
 static bool read_args(const struct sfs_cli_args *args, struct scalefs_create_options *options,
                       struct disks *disks, char *problem, size_t size)
 {
-    const char *failover = sfs_cli_value(args, "failover"), *optimize = sfs_cli_value(args, "optimize");
+    const char *failover = sfs_cli_value(args, "failover"),
+               *optimize = sfs_cli_value(args, "optimize");
     options->struct_bytes = sizeof(*options);
     options->name = args->words[0];
     options->force = sfs_cli_flag(args, "force");
     if (failover && !parse_number(failover, 31, &options->failover)) {
-        snprintf(problem, size, "--failover %s is not possible. It is the number of disks that may fail, 0 to 31.", failover);
+        snprintf(problem, size,
+                 "--failover %s is not possible. It is the number of disks that may fail, 0 to 31.",
+                 failover);
         return false;
     }
     if (optimize && !parse_optimize(optimize, &options->optimize)) {
-        snprintf(problem, size, "--optimize %s is not possible. It is space, balanced, performance or a number from 0 to 100.", optimize);
+        snprintf(problem, size,
+                 "--optimize %s is not possible. It is space, balanced, performance or a number "
+                 "from 0 to 100.",
+                 optimize);
         return false;
     }
     if (!sfs_cli_size_option(args, &options->file_bytes, problem, size))
@@ -115,7 +122,8 @@ static bool read_args(const struct sfs_cli_args *args, struct scalefs_create_opt
         if (!add_disk(disks, args->words[i], NULL))
             return false;
     for (size_t i = 0; i < args->option_count; i++)
-        if (!strcmp(args->options[i].name, "station") && !add_station(disks, args->options[i].value, problem, size))
+        if (!strcmp(args->options[i].name, "station") &&
+            !add_station(disks, args->options[i].value, problem, size))
             return false;
     snprintf(problem, size, "A pool needs at least one disk.");
     return disks->count > 0;
@@ -134,7 +142,8 @@ static int say_created(const struct sfs_cli *cli, const struct scalefs_create_op
         sfs_json_end(&json);
         return sfs_cli_print_json(&json, SFS_CLI_DONE);
     }
-    printf("Pool %s (%s) now has %zu %s; ", options->name, uuid, disks->count, disks->count == 1 ? "disk" : "disks");
+    printf("Pool %s (%s) now has %zu %s; ", options->name, uuid, disks->count,
+           disks->count == 1 ? "disk" : "disks");
     if (options->failover)
         printf("any %u of them may fail with nothing lost.\n", options->failover);
     else

@@ -13,8 +13,10 @@ static int print_verbs(void)
         sfs_cli_table_put(&t, "%s", v->summary);
     }
     sfs_cli_table_print(&t, stdout, 2);
-    puts("\nPOOL is a pool's name or UUID, or the path of one of its disks. `scalefs help VERB` tells more.\n"
-         "Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 done, but the pool needs attention.");
+    puts("\nPOOL is a pool's name or UUID, or the path of one of its disks. `scalefs help VERB` "
+         "tells more.\n"
+         "Exit status: 0 done, 1 failed or refused, 2 wrong usage, 3 done, but the pool needs "
+         "attention.");
     return SFS_CLI_DONE;
 }
 

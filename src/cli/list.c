@@ -49,8 +49,10 @@ static void add_path(struct listing *l, struct seen *pool, const char *path)
 static void on_mounted(void *context, const struct sfs_value *status)
 {
     struct listing *l = context;
-    const struct sfs_value *p = sfs_value_get(status, "pool"), *disks = sfs_value_get(status, "disks");
-    struct seen *pool = add_pool(l, sfs_value_string(p, "name", "?"), sfs_value_string(p, "uuid", "?"));
+    const struct sfs_value *p = sfs_value_get(status, "pool"),
+                           *disks = sfs_value_get(status, "disks");
+    struct seen *pool =
+        add_pool(l, sfs_value_string(p, "name", "?"), sfs_value_string(p, "uuid", "?"));
     if (!pool)
         return;
     snprintf(pool->state, sizeof(pool->state), "%s", sfs_value_string(p, "state", "?"));
@@ -143,7 +145,8 @@ static int print_table(const struct listing *l)
         sfs_cli_table_put(&t, "%u of %u", p->disks_found, p->disks_expected);
         sfs_cli_table_put(&t, "%s", p->mounted ? p->mounted : "-");
         sfs_cli_table_put(&t, "%s", p->uuid);
-        sfs_cli_table_put(&t, "%s%s", p->path_count ? p->paths[0] : "-", p->path_count > 1 ? " …" : "");
+        sfs_cli_table_put(&t, "%s%s", p->path_count ? p->paths[0] : "-",
+                          p->path_count > 1 ? " …" : "");
     }
     sfs_cli_table_print(&t, stdout, 0);
     return SFS_CLI_DONE;

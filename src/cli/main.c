@@ -1,4 +1,5 @@
-/* The program `scalefs`. Under the names mount.scalefs and mount.fuse.scalefs it is mount(8)'s helper. */
+/* The program `scalefs`. Under the names mount.scalefs and mount.fuse.scalefs it is mount(8)'s
+ * helper. */
 #include "cli/cli.h"
 
 #ifdef _WIN32

@@ -71,7 +71,8 @@ static bool keep_waiting(void *context)
     char *still = NULL;
     w->seconds++;
     if (w->seconds == WAIT_SAY_S)
-        fprintf(stderr, "scalefs: Waiting until the last changes are written and the disks are free…\n");
+        fprintf(stderr,
+                "scalefs: Waiting until the last changes are written and the disks are free…\n");
     if (w->seconds < WAIT_IN_USE_S)
         return true;
     sfs_drivers_place_find(w->mountpoint, &still);
@@ -81,10 +82,11 @@ static bool keep_waiting(void *context)
 
 static int in_use(const char *mountpoint, struct scalefs_error_info *info)
 {
-    return sfs_control_fail(info, SCALEFS_E_BUSY,
-                            "%s cannot be unmounted, since it is in use. Close the files and leave the folders "
-                            "below it (`fuser -vm %s` shows who is there), then try again.",
-                            mountpoint, mountpoint);
+    return sfs_control_fail(
+        info, SCALEFS_E_BUSY,
+        "%s cannot be unmounted, since it is in use. Close the files and leave the folders "
+        "below it (`fuser -vm %s` shows who is there), then try again.",
+        mountpoint, mountpoint);
 }
 
 /* As umount(8) does it. What is not mounted is no error. */
@@ -123,8 +125,8 @@ int sfs_cli_unmount_pool(const char *pool, bool *mounted, struct scalefs_error_i
     const struct sfs_value *status = sfs_control_pool(client);
     struct waiting w = {.mountpoint = sfs_value_string(status, "mounted", "")};
     *mounted = true;
-    /* The kernel says at once when the mount is in use. It is not asked about a suspended pool, which it
-     * might wait for: that is left to the server. */
+    /* The kernel says at once when the mount is in use. It is not asked about a suspended pool,
+     * which it might wait for: that is left to the server. */
     if (strcmp(sfs_value_string(status, "state", ""), "suspended"))
         error = unmount_in_kernel(w.mountpoint, info);
     if (!error) {
@@ -144,10 +146,11 @@ int sfs_cli_unmount(struct sfs_cli *cli, const struct sfs_cli_args *args)
     if (info.error)
         return sfs_cli_failed(cli, &info);
     if (!mounted)
-        return sfs_cli_failed_with(cli, SCALEFS_E_NOENT,
-                                   "%s cannot be unmounted: no pool of that name is mounted, and no pool is mounted "
-                                   "there. `scalefs list` shows what is.",
-                                   args->words[0]);
+        return sfs_cli_failed_with(
+            cli, SCALEFS_E_NOENT,
+            "%s cannot be unmounted: no pool of that name is mounted, and no pool is mounted "
+            "there. `scalefs list` shows what is.",
+            args->words[0]);
     if (cli->json) {
         struct sfs_json json;
         sfs_json_init(&json, NULL);

@@ -5,8 +5,9 @@
 
 #include "control/client.h"
 
-static int open_pool(const struct scalefs_open_options *options, const char *name, struct scalefs_pool **pool,
-                     char real_name[64], char uuid[37], struct scalefs_error_info *info)
+static int open_pool(const struct scalefs_open_options *options, const char *name,
+                     struct scalefs_pool **pool, char real_name[64], char uuid[37],
+                     struct scalefs_error_info *info)
 {
     struct scalefs_status *status;
     int error = scalefs_pool_open(options, name, NULL, 0, pool, info);
@@ -21,7 +22,8 @@ static int open_pool(const struct scalefs_open_options *options, const char *nam
     return SCALEFS_OK;
 }
 
-static int say_moved(const struct sfs_cli *cli, const char *key, const char *name, const char *uuid, const char *sentence)
+static int say_moved(const struct sfs_cli *cli, const char *key, const char *name, const char *uuid,
+                     const char *sentence)
 {
     if (!cli->json) {
         printf("The pool %s is %s\n", name, sentence);
@@ -51,7 +53,8 @@ int sfs_cli_export(struct sfs_cli *cli, const struct sfs_cli_args *args)
         return sfs_cli_failed(cli, &info);
     int error = scalefs_pool_close(pool, true);
     if (error)
-        return sfs_cli_failed_with(cli, error, "The pool %s was closed, but not exported: %s.", name, scalefs_error_text(error));
+        return sfs_cli_failed_with(cli, error, "The pool %s was closed, but not exported: %s.",
+                                   name, scalefs_error_text(error));
     return say_moved(cli, "exported", name, uuid,
                      "exported: another computer may use its disks without asking.");
 }
@@ -67,8 +70,10 @@ int sfs_cli_import(struct sfs_cli *cli, const struct sfs_cli_args *args)
     struct scalefs_pool *pool;
     char name[64], uuid[37];
     if (!sfs_control_find(args->words[0], &client, &info)) {
-        int status = sfs_cli_failed_with(cli, SCALEFS_E_BUSY, "The pool %s is mounted at %s already, so there is nothing to import.",
-                                         args->words[0], sfs_value_string(sfs_control_pool(client), "mounted", "?"));
+        int status = sfs_cli_failed_with(
+            cli, SCALEFS_E_BUSY,
+            "The pool %s is mounted at %s already, so there is nothing to import.", args->words[0],
+            sfs_value_string(sfs_control_pool(client), "mounted", "?"));
         sfs_control_disconnect(client);
         return status;
     }
@@ -77,6 +82,7 @@ int sfs_cli_import(struct sfs_cli *cli, const struct sfs_cli_args *args)
         return sfs_cli_failed(cli, &info);
     int error = scalefs_pool_close(pool, false);
     if (error)
-        return sfs_cli_failed_with(cli, error, "The pool %s could not be closed in order: %s.", name, scalefs_error_text(error));
+        return sfs_cli_failed_with(cli, error, "The pool %s could not be closed in order: %s.",
+                                   name, scalefs_error_text(error));
     return say_moved(cli, "imported", name, uuid, "this computer's now. To use it, mount it.");
 }

@@ -5,7 +5,10 @@
 
 static const char *optimize_name(uint64_t optimize)
 {
-    return optimize == 0 ? " (space)" : optimize == 50 ? " (balanced)" : optimize == 100 ? " (performance)" : "";
+    return optimize == 0     ? " (space)"
+           : optimize == 50  ? " (balanced)"
+           : optimize == 100 ? " (performance)"
+                             : "";
 }
 
 static void show_state(const struct sfs_value *pool, const struct sfs_value *more, FILE *to)
@@ -44,7 +47,8 @@ static void show_config(const struct sfs_value *config, const struct sfs_value *
 static void show_capacity(const struct sfs_value *capacity, FILE *to)
 {
     char raw[SFS_SIZE_TEXT], usable[SFS_SIZE_TEXT], used[SFS_SIZE_TEXT], left[SFS_SIZE_TEXT];
-    uint64_t usable_bytes = sfs_value_u64(capacity, "usable", 0), used_bytes = sfs_value_u64(capacity, "used", 0);
+    uint64_t usable_bytes = sfs_value_u64(capacity, "usable", 0),
+             used_bytes = sfs_value_u64(capacity, "used", 0);
     sfs_size_format(sfs_value_u64(capacity, "raw", 0), raw);
     sfs_size_format(usable_bytes, usable);
     sfs_size_format(used_bytes, used);
@@ -57,14 +61,16 @@ static void show_capacity(const struct sfs_value *capacity, FILE *to)
 
 static void show_disks(const struct sfs_value *disks, FILE *to)
 {
-    static const char *const titles[] = {"DISK", "STATE", "ROLE", "SIZE", "USED", "ERRORS", "STATION", "PATH", "UUID"};
+    static const char *const titles[] = {"DISK",   "STATE",   "ROLE", "SIZE", "USED",
+                                         "ERRORS", "STATION", "PATH", "UUID"};
     struct sfs_cli_table t;
     sfs_cli_table_init(&t, sizeof(titles) / sizeof(*titles), 1u << 0 | 1u << 3 | 1u << 4 | 1u << 5);
     for (size_t i = 0; i < sizeof(titles) / sizeof(*titles); i++)
         sfs_cli_table_put(&t, "%s", titles[i]);
     for (const struct sfs_value *d = disks ? disks->first : NULL; d; d = d->next) {
         const struct sfs_value *errors = sfs_value_get(d, "errors");
-        unsigned long long read = sfs_value_u64(errors, "read", 0), write = sfs_value_u64(errors, "write", 0),
+        unsigned long long read = sfs_value_u64(errors, "read", 0),
+                           write = sfs_value_u64(errors, "write", 0),
                            checksum = sfs_value_u64(errors, "checksum", 0);
         sfs_cli_table_put(&t, "%llu", (unsigned long long)sfs_value_u64(d, "id", 0));
         sfs_cli_table_put(&t, "%s", sfs_value_string(d, "state", "?"));
@@ -87,7 +93,8 @@ static void show_disks(const struct sfs_value *disks, FILE *to)
 static void put_task(struct sfs_cli_table *t, const struct sfs_value *task)
 {
     char done[SFS_SIZE_TEXT], total[SFS_SIZE_TEXT], rate[SFS_SIZE_TEXT], left[SFS_CLI_DURATION];
-    uint64_t bytes_done = sfs_value_u64(task, "bytes_done", 0), bytes_total = sfs_value_u64(task, "bytes_total", 0);
+    uint64_t bytes_done = sfs_value_u64(task, "bytes_done", 0),
+             bytes_total = sfs_value_u64(task, "bytes_total", 0);
     uint64_t speed = sfs_value_u64(task, "rate", 0), disk = sfs_value_u64(task, "disk", 0);
     sfs_size_format(bytes_done, done);
     sfs_size_format(bytes_total, total);
@@ -100,7 +107,8 @@ static void put_task(struct sfs_cli_table *t, const struct sfs_value *task)
         sfs_cli_table_put(t, "%llu", (unsigned long long)disk);
     else
         sfs_cli_table_put(t, "-");
-    sfs_cli_table_put(t, "%.1f %%", bytes_total ? (double)bytes_done * 100.0 / (double)bytes_total : 0.0);
+    sfs_cli_table_put(t, "%.1f %%",
+                      bytes_total ? (double)bytes_done * 100.0 / (double)bytes_total : 0.0);
     sfs_cli_table_put(t, "%s / %s", done, total);
     if (speed)
         sfs_cli_table_put(t, "%s/s, %s left", rate, left);
@@ -125,11 +133,15 @@ static void show_tasks(const struct sfs_value *tasks, FILE *to)
 
 void sfs_cli_show_status(const struct sfs_value *answer, FILE *to)
 {
-    const struct sfs_value *status = sfs_value_get(answer, "status"), *more = sfs_value_get(answer, "more");
-    const struct sfs_value *pool = sfs_value_get(status, "pool"), *repairs = sfs_value_get(status, "repairs");
+    const struct sfs_value *status = sfs_value_get(answer, "status"),
+                           *more = sfs_value_get(answer, "more");
+    const struct sfs_value *pool = sfs_value_get(status, "pool"),
+                           *repairs = sfs_value_get(status, "repairs");
     const char *action = sfs_value_string(pool, "action", NULL);
-    unsigned long long repaired = sfs_value_u64(repairs, "extents", 0), gone = sfs_value_u64(repairs, "lost_extents", 0);
-    fprintf(to, "pool       %s  (%s)\n", sfs_value_string(pool, "name", "?"), sfs_value_string(pool, "uuid", "?"));
+    unsigned long long repaired = sfs_value_u64(repairs, "extents", 0),
+                       gone = sfs_value_u64(repairs, "lost_extents", 0);
+    fprintf(to, "pool       %s  (%s)\n", sfs_value_string(pool, "name", "?"),
+            sfs_value_string(pool, "uuid", "?"));
     show_state(pool, more, to);
     if (action)
         fprintf(to, "action     %s\n", action);

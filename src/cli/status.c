@@ -22,7 +22,8 @@ static int status_of(struct sfs_cli *cli, const char *pool)
     int status = ask_status(cli, pool, &answer);
     if (status)
         return status;
-    const struct sfs_value *root = sfs_document_root(answer), *contract = sfs_value_get(root, "status");
+    const struct sfs_value *root = sfs_document_root(answer),
+                           *contract = sfs_value_get(root, "status");
     status = sfs_cli_attention(root);
     if (!contract) {
         status = sfs_cli_failed_with(cli, SCALEFS_E_PROTOCOL, "The answer holds no status.");
@@ -109,9 +110,11 @@ int sfs_cli_status(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
     bool watch = sfs_cli_flag(args, "watch");
     if (watch && cli->json)
-        return sfs_cli_usage(cli, "--watch shows a status again and again; --json prints one document.");
+        return sfs_cli_usage(cli,
+                             "--watch shows a status again and again; --json prints one document.");
     if (!args->count && cli->json)
-        return sfs_cli_usage(cli, "--json needs the pool to be named. `scalefs list --json` shows all.");
+        return sfs_cli_usage(cli,
+                             "--json needs the pool to be named. `scalefs list --json` shows all.");
     for (;;) {
         if (watch && cli->terminal)
             fputs("\033[H\033[2J", stdout);

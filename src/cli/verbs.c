@@ -10,16 +10,24 @@
 #include <unistd.h>
 #endif
 
-#define COMMON {"json", NULL}, {"help", NULL}, {"h", NULL}, {NULL, NULL}
+#define COMMON                                                                                     \
+    {"json", NULL}, {"help", NULL}, {"h", NULL},                                                   \
+    {                                                                                              \
+        NULL, NULL                                                                                 \
+    }
 
 static const struct sfs_cli_option common_options[] = {COMMON};
 static const struct sfs_cli_option wait_options[] = {{"wait", NULL}, COMMON};
 static const struct sfs_cli_option create_options[] = {
-    {"failover", "N"}, {"optimize", "HOW"}, {"size", "SIZE"}, {"station", "NAME=DISK,DISK"}, {"force", NULL}, COMMON};
+    {"failover", "N"}, {"optimize", "HOW"},
+    {"size", "SIZE"},  {"station", "NAME=DISK,DISK"},
+    {"force", NULL},   COMMON};
 static const struct sfs_cli_option mount_options[] = {
-    {"foreground", NULL}, {"read-only", NULL}, {"degraded", NULL}, {"from-other-computer", NULL}, {"o", "OPT"}, COMMON};
+    {"foreground", NULL},          {"read-only", NULL}, {"degraded", NULL},
+    {"from-other-computer", NULL}, {"o", "OPT"},        COMMON};
 static const struct sfs_cli_option status_options[] = {{"watch", NULL}, COMMON};
-static const struct sfs_cli_option replace_options[] = {{"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
+static const struct sfs_cli_option replace_options[] = {
+    {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option import_options[] = {
     {"from-other-computer", NULL}, {"degraded", NULL}, {"keep", "DISK"}, COMMON};
 
@@ -46,11 +54,11 @@ static const struct sfs_cli_verb verbs[] = {
      "  --from-other-computer   although it was last used by another computer and not exported\n"
      "  -o OPT,…        the options of mount(8), and commit=SECONDS, cache=SIZE, dirty=SIZE\n",
      mount_options, 2, MANY, sfs_cli_mount},
-    {"unmount", "scalefs unmount MOUNTPOINT|POOL", "the reverse; when it returns, the disks are free", "",
-     common_options, 1, 1, sfs_cli_unmount},
+    {"unmount", "scalefs unmount MOUNTPOINT|POOL",
+     "the reverse; when it returns, the disks are free", "", common_options, 1, 1, sfs_cli_unmount},
     {"list", "scalefs list [DISK|FOLDER…] [--json]", "every pool that can be seen, mounted or not",
-     "Block devices are looked at, and the folders in SCALEFS_PATH (separated by colons).\n", common_options, 0,
-     MANY, sfs_cli_list},
+     "Block devices are looked at, and the folders in SCALEFS_PATH (separated by colons).\n",
+     common_options, 0, MANY, sfs_cli_list},
     {"status", "scalefs status [POOL] [--json] [--watch]", "what a pool is, has and does",
      "  --watch         again every second\n"
      "Exit status 3: the pool needs attention.\n",
@@ -61,29 +69,37 @@ static const struct sfs_cli_verb verbs[] = {
      "  record=SIZE                 16K to 1M, of files written from now on\n"
      "All are changed, or none.\n",
      wait_options, 2, MANY, sfs_cli_set},
-    {"replace", "scalefs replace POOL OLD NEW [--size SIZE] [--force] [--wait]", "a new disk takes the place of an old one",
+    {"replace", "scalefs replace POOL OLD NEW [--size SIZE] [--force] [--wait]",
+     "a new disk takes the place of an old one",
      "OLD is a path, short id or UUID, present or not; NEW a path.\n"
      "  --size SIZE     NEW becomes a file of this size\n"
      "  --force         use NEW although it carries something else, which is lost then\n"
      "  --wait          until it is done\n",
      replace_options, 3, 3, sfs_cli_replace},
-    {"offline", "scalefs offline POOL DISK", "stop using a disk for a while", "", common_options, 2, 2, sfs_cli_offline},
-    {"online", "scalefs online POOL DISK", "use it again; DISK may be where it is found now", "", common_options, 2, 2,
-     sfs_cli_online},
-    {"scrub", "scalefs scrub POOL [--wait]\nscalefs scrub POOL pause|resume|stop", "read and verify everything, repair what is wrong",
+    {"offline", "scalefs offline POOL DISK", "stop using a disk for a while", "", common_options, 2,
+     2, sfs_cli_offline},
+    {"online", "scalefs online POOL DISK", "use it again; DISK may be where it is found now", "",
+     common_options, 2, 2, sfs_cli_online},
+    {"scrub", "scalefs scrub POOL [--wait]\nscalefs scrub POOL pause|resume|stop",
+     "read and verify everything, repair what is wrong",
      "Exit status 3 with --wait: the pool needs attention.\n", wait_options, 1, 2, sfs_cli_scrub},
-    {"wait", "scalefs wait POOL", "until nothing is left to do", "Exit status 3: the pool needs attention.\n", common_options,
-     1, 1, sfs_cli_wait},
-    {"check", "scalefs check DISK… [--json]", "verify an unmounted pool completely, changing nothing",
+    {"wait", "scalefs wait POOL", "until nothing is left to do",
+     "Exit status 3: the pool needs attention.\n", common_options, 1, 1, sfs_cli_wait},
+    {"check", "scalefs check DISK… [--json]",
+     "verify an unmounted pool completely, changing nothing",
      "Exit status 3: there are problems.\n", common_options, 1, MANY, sfs_cli_check},
-    {"export", "scalefs export POOL", "unmount it and let another computer have it", "", common_options, 1, 1, sfs_cli_export},
-    {"import", "scalefs import POOL [--from-other-computer] [--degraded] [--keep DISK]", "make a pool from elsewhere this computer's",
+    {"export", "scalefs export POOL", "unmount it and let another computer have it", "",
+     common_options, 1, 1, sfs_cli_export},
+    {"import", "scalefs import POOL [--from-other-computer] [--degraded] [--keep DISK]",
+     "make a pool from elsewhere this computer's",
      "  --from-other-computer   although it was last used by another one and not exported\n"
      "  --degraded              although missing disks might hold a newer state\n"
      "  --keep DISK             of two halves written apart, keep the one with this disk\n",
      import_options, 1, 1, sfs_cli_import},
-    {"version", "scalefs version [--json]", "of the program and of the format on disk", "", common_options, 0, 0, sfs_cli_version},
-    {"help", "scalefs help [VERB]", "this, or more about a verb", "", common_options, 0, 1, sfs_cli_help},
+    {"version", "scalefs version [--json]", "of the program and of the format on disk", "",
+     common_options, 0, 0, sfs_cli_version},
+    {"help", "scalefs help [VERB]", "this, or more about a verb", "", common_options, 0, 1,
+     sfs_cli_help},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
@@ -138,9 +154,10 @@ int sfs_cli_main(int argc, char *const *argv)
     cli.verb = sfs_cli_find_verb(name);
     if (!cli.verb)
         return sfs_cli_usage(&cli, "There is no verb \"%s\".", name);
-    int status = sfs_cli_args_parse(argc - 1, argv + 1, cli.verb->options, &args, problem, sizeof(problem))
-                     ? run_verb(&cli, &args)
-                     : sfs_cli_usage(&cli, "%s", problem);
+    int status =
+        sfs_cli_args_parse(argc - 1, argv + 1, cli.verb->options, &args, problem, sizeof(problem))
+            ? run_verb(&cli, &args)
+            : sfs_cli_usage(&cli, "%s", problem);
     sfs_cli_args_free(&args);
     if (fflush(stdout) && status != SFS_CLI_FAILED)
         status = SFS_CLI_FAILED; /* the result did not reach whoever asked */

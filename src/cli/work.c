@@ -5,9 +5,11 @@
 #include <string.h>
 
 /* Says how it ended: one sentence, or the whole status as JSON. Frees the answer. */
-static int say_done(const struct sfs_cli *cli, struct sfs_document *answer, const char *sentence, int status)
+static int say_done(const struct sfs_cli *cli, struct sfs_document *answer, const char *sentence,
+                    int status)
 {
-    const struct sfs_value *root = sfs_document_root(answer), *contract = sfs_value_get(root, "status");
+    const struct sfs_value *root = sfs_document_root(answer),
+                           *contract = sfs_value_get(root, "status");
     if (cli->json && contract) {
         struct sfs_json json;
         sfs_json_init(&json, NULL);
@@ -43,7 +45,8 @@ static int attention_after_wait(const struct sfs_value *answer)
 /* Begun here, it went on to its end. */
 static bool waited(const struct sfs_cli_args *args, const struct sfs_value *answer)
 {
-    bool mounted = sfs_value_string(sfs_value_get(sfs_value_get(answer, "status"), "pool"), "mounted", NULL) != NULL;
+    bool mounted = sfs_value_string(sfs_value_get(sfs_value_get(answer, "status"), "pool"),
+                                    "mounted", NULL) != NULL;
     return !mounted || sfs_cli_flag(args, "wait");
 }
 
@@ -54,7 +57,8 @@ int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args)
     struct sfs_document *answer;
     for (size_t i = 1; i < args->count; i++)
         if (!strchr(args->words[i], '=') || args->words[i][0] == '=')
-            return sfs_cli_usage(cli, "%s is no setting. KEY=VALUE is one, as verify=parity.", args->words[i]);
+            return sfs_cli_usage(cli, "%s is no setting. KEY=VALUE is one, as verify=parity.",
+                                 args->words[i]);
     sfs_cli_request(&request, "set");
     sfs_json_array(&request, "settings");
     for (size_t i = 1; i < args->count; i++) {
@@ -79,7 +83,8 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
     char problem[256];
     if (!sfs_cli_size_option(args, &size, problem, sizeof(problem)))
         return sfs_cli_usage(cli, "%s", problem);
-    char *old_disk = sfs_cli_disk_word(args->words[1], false), *new_disk = sfs_cli_disk_word(args->words[2], true);
+    char *old_disk = sfs_cli_disk_word(args->words[1], false),
+         *new_disk = sfs_cli_disk_word(args->words[2], true);
     sfs_cli_request(&request, "replace");
     sfs_json_string(&request, "old", old_disk);
     sfs_json_string(&request, "new", new_disk);
@@ -93,13 +98,19 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
         return status;
     const struct sfs_value *root = sfs_document_root(answer);
     if (!waited(args, root))
-        return say_done(cli, answer, "The replacement has begun. `scalefs wait` and `scalefs status` tell how far it is.",
-                        SFS_CLI_DONE);
+        return say_done(
+            cli, answer,
+            "The replacement has begun. `scalefs wait` and `scalefs status` tell how far it is.",
+            SFS_CLI_DONE);
     status = attention_after_wait(root);
-    return say_done(cli, answer, status ? "The replacement came to an end, but the pool needs attention." : "Replaced.", status);
+    return say_done(cli, answer,
+                    status ? "The replacement came to an end, but the pool needs attention."
+                           : "Replaced.",
+                    status);
 }
 
-static int one_disk(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb, const char *sentence)
+static int one_disk(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb,
+                    const char *sentence)
 {
     struct sfs_cli_ask how = {.pool = args->words[0]};
     struct sfs_json request;
@@ -128,21 +139,22 @@ static int say_scrubbed(const struct sfs_cli *cli, struct sfs_document *answer)
     const struct sfs_value *now = sfs_value_get(sfs_value_get(root, "status"), "repairs");
     const struct sfs_value *before = sfs_value_get(sfs_value_get(root, "more"), "before");
     uint64_t repaired = sfs_value_u64(now, "extents", 0) - sfs_value_u64(before, "extents", 0);
-    uint64_t lost = sfs_value_u64(now, "lost_extents", 0) - sfs_value_u64(before, "lost_extents", 0);
+    uint64_t lost =
+        sfs_value_u64(now, "lost_extents", 0) - sfs_value_u64(before, "lost_extents", 0);
     int status = attention_after_wait(root);
     char sentence[160];
     if (lost)
         status = SFS_CLI_ATTENTION;
-    snprintf(sentence, sizeof(sentence), "Scrubbed: %llu extents repaired, %llu lost.", (unsigned long long)repaired,
-             (unsigned long long)lost);
+    snprintf(sentence, sizeof(sentence), "Scrubbed: %llu extents repaired, %llu lost.",
+             (unsigned long long)repaired, (unsigned long long)lost);
     return say_done(cli, answer, sentence, status);
 }
 
 int sfs_cli_scrub(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
     static const char *const actions[] = {"start", "pause", "resume", "stop"};
-    static const char *const sentences[] = {"The scrub has begun.", "The scrub is paused.", "The scrub goes on.",
-                                            "The scrub is stopped."};
+    static const char *const sentences[] = {"The scrub has begun.", "The scrub is paused.",
+                                            "The scrub goes on.", "The scrub is stopped."};
     struct sfs_cli_ask how = {.pool = args->words[0]};
     struct sfs_json request;
     struct sfs_document *answer;
@@ -176,6 +188,8 @@ int sfs_cli_wait(struct sfs_cli *cli, const struct sfs_cli_args *args)
     if (status)
         return status;
     status = attention_after_wait(sfs_document_root(answer));
-    return say_done(cli, answer, status ? "Nothing is left that can be done now, but the pool needs attention." : "Nothing is left to do.",
+    return say_done(cli, answer,
+                    status ? "Nothing is left that can be done now, but the pool needs attention."
+                           : "Nothing is left to do.",
                     status);
 }

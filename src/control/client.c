@@ -73,7 +73,8 @@ static int make_room(struct sfs_control_client *client)
 }
 
 /* The next answer. `timeout_ms` < 0: no limit; TIMEDOUT can be followed by another try. */
-static int read_answer(struct sfs_control_client *client, int timeout_ms, struct sfs_document **answer)
+static int read_answer(struct sfs_control_client *client, int timeout_ms,
+                       struct sfs_document **answer)
 {
     for (;;) {
         char *newline = client->len ? memchr(client->buffer, '\n', client->len) : NULL;
@@ -107,12 +108,12 @@ static int read_answer(struct sfs_control_client *client, int timeout_ms, struct
 
 static int lost(int error, struct scalefs_error_info *info)
 {
-    return sfs_control_fail(info, error, "%s",
-                            error == SCALEFS_E_GONE
-                                ? "The process that has the pool mounted ended the connection."
-                            : error == SCALEFS_E_TIMEDOUT
-                                ? "The process that has the pool mounted does not answer."
-                                : "The process that has the pool mounted does not speak this protocol.");
+    return sfs_control_fail(
+        info, error, "%s",
+        error == SCALEFS_E_GONE ? "The process that has the pool mounted ended the connection."
+        : error == SCALEFS_E_TIMEDOUT
+            ? "The process that has the pool mounted does not answer."
+            : "The process that has the pool mounted does not speak this protocol.");
 }
 
 static bool is_type(const struct sfs_value *answer, const char *type)
@@ -133,7 +134,8 @@ int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t 
         if (error == SCALEFS_E_TIMEDOUT) { /* a signal: the caller may want to stop */
             if (on_answer(context, NULL))
                 continue;
-            return sfs_control_fail(info, SCALEFS_E_CANCELED, "Interrupted. The work itself goes on.");
+            return sfs_control_fail(info, SCALEFS_E_CANCELED,
+                                    "Interrupted. The work itself goes on.");
         }
         if (error)
             return lost(error, info);
@@ -148,7 +150,8 @@ int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t 
         if (failed || done)
             return error;
         if (!go_on)
-            return sfs_control_fail(info, SCALEFS_E_CANCELED, "Interrupted. The work itself goes on.");
+            return sfs_control_fail(info, SCALEFS_E_CANCELED,
+                                    "Interrupted. The work itself goes on.");
     }
 }
 
@@ -176,7 +179,8 @@ static int say_hello(struct sfs_control_client *client)
 }
 
 /* Connects and asks who is there. Clears away a socket without a server. */
-static int meet(const struct sfs_control_folder *folder, const char *name, struct sfs_control_client **out)
+static int meet(const struct sfs_control_folder *folder, const char *name,
+                struct sfs_control_client **out)
 {
     int fd = sfs_control_folder_connect(folder, name);
     *out = NULL;
@@ -207,7 +211,8 @@ static bool is_socket_name(const char *name)
 }
 
 /* Calls `each` with every server that answers; it may keep the client by returning true. */
-static int each_server(bool (*each)(void *context, struct sfs_control_client *client), void *context)
+static int each_server(bool (*each)(void *context, struct sfs_control_client *client),
+                       void *context)
 {
     struct sfs_control_folder folder;
     struct scalefs_error_info ignored;
@@ -321,13 +326,15 @@ static char *absolute(const char *path)
     return result;
 }
 
-int sfs_control_find(const char *pool, struct sfs_control_client **client, struct scalefs_error_info *info)
+int sfs_control_find(const char *pool, struct sfs_control_client **client,
+                     struct scalefs_error_info *info)
 {
     struct finding f = {.pool = pool, .mountpoint = absolute(pool)};
     *client = NULL;
     int error = each_server(match, &f);
     free(f.mountpoint);
-    /* Only then is the path itself touched: a mount point whose pool is suspended would not answer. */
+    /* Only then is the path itself touched: a mount point whose pool is suspended would not answer.
+     */
     if (!error && !f.found && !stat(pool, &f.st) && !S_ISDIR(f.st.st_mode)) {
         f.by_disk = true;
         error = each_server(match, &f);
@@ -340,13 +347,14 @@ int sfs_control_find(const char *pool, struct sfs_control_client **client, struc
     }
     sfs_control_disconnect(f.first);
     if (error == SCALEFS_E_AMBIGUOUS)
-        return sfs_control_fail(info, error,
-                                "%u mounted pools are called %s, so it is not clear which one is meant. "
-                                "Say the UUID, which `scalefs list` shows, or the mount point.",
-                                f.found, pool);
+        return sfs_control_fail(
+            info, error,
+            "%u mounted pools are called %s, so it is not clear which one is meant. "
+            "Say the UUID, which `scalefs list` shows, or the mount point.",
+            f.found, pool);
     if (error)
-        return sfs_control_fail(info, error,
-                                "The folder of control sockets is not yours alone, so it is not used.");
+        return sfs_control_fail(
+            info, error, "The folder of control sockets is not yours alone, so it is not used.");
     return sfs_control_fail(info, SCALEFS_E_NOENT, "No mounted pool is called %s.", pool);
 }
 
@@ -367,8 +375,8 @@ static int wait_for_end(int process, bool (*keep_waiting)(void *context), void *
     return SCALEFS_OK;
 }
 
-int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context), void *context,
-                        struct scalefs_error_info *info)
+int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context),
+                        void *context, struct scalefs_error_info *info)
 {
     static const char unmount[] = "{\"scalefs\": 1, \"verb\": \"unmount\"}\n";
     /* Taken before it is asked to go: afterwards the number could be another's. */
@@ -380,8 +388,9 @@ int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(
         struct sfs_document *document = NULL;
         error = read_answer(client, 1000, &document);
         if (error == SCALEFS_E_TIMEDOUT) {
-            error = keep_waiting(context) ? SCALEFS_OK
-                                          : sfs_control_fail(info, SCALEFS_E_BUSY, "The pool is still in use.");
+            error = keep_waiting(context)
+                        ? SCALEFS_OK
+                        : sfs_control_fail(info, SCALEFS_E_BUSY, "The pool is still in use.");
             continue;
         }
         const struct sfs_value *answer = error ? NULL : sfs_document_root(document);

@@ -10,8 +10,8 @@
 
 struct sfs_control_client;
 
-/* The pool called `pool`: a name, a UUID, a mount point or the path of one of its disks. Errors: NOENT
- * (nobody has it mounted, as far as this user can see), AMBIGUOUS. */
+/* The pool called `pool`: a name, a UUID, a mount point or the path of one of its disks. Errors:
+ * NOENT (nobody has it mounted, as far as this user can see), AMBIGUOUS. */
 int sfs_control_find(const char *pool, struct sfs_control_client **client,
                      struct scalefs_error_info *info);
 void sfs_control_disconnect(struct sfs_control_client *client);
@@ -22,16 +22,16 @@ int sfs_control_each(void (*each)(void *context, const struct sfs_value *status)
 /* The member "pool" of its STATUS when it was found: name, uuid, state, mounted. */
 const struct sfs_value *sfs_control_pool(const struct sfs_control_client *client);
 
-/* Sends one request and hands over each answer until the last (`done` or `error`), which decides what is
- * returned. False from `on_answer` gives up. PROTOCOL when the server can't be understood, GONE when
- * the connection ended before the last answer. */
+/* Sends one request and hands over each answer until the last (`done` or `error`), which decides
+ * what is returned. False from `on_answer` gives up. PROTOCOL when the server can't be understood,
+ * GONE when the connection ended before the last answer. */
 int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t len,
                     bool (*on_answer)(void *context, const struct sfs_value *answer), void *context,
                     struct scalefs_error_info *info);
 
 /* Asks the server to unmount and waits until it has closed the pool, or, when it says nothing about
  * that, has ended. `keep_waiting` is asked once a second; false: BUSY. */
-int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context), void *context,
-                        struct scalefs_error_info *info);
+int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context),
+                        void *context, struct scalefs_error_info *info);
 
 #endif

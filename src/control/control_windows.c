@@ -1,4 +1,5 @@
-/* Windows: a pool can be used, but not yet managed from another process (that will be a named pipe). */
+/* Windows: a pool can be used, but not yet managed from another process (that will be a named
+ * pipe). */
 #include "control/client.h"
 #include "control/server.h"
 
@@ -27,7 +28,8 @@ void scalefs_control_stop(struct scalefs_control *control)
     (void)control;
 }
 
-int sfs_control_find(const char *pool, struct sfs_control_client **client, struct scalefs_error_info *info)
+int sfs_control_find(const char *pool, struct sfs_control_client **client,
+                     struct scalefs_error_info *info)
 {
     *client = NULL;
     return sfs_control_fail(info, SCALEFS_E_NOENT, "No mounted pool is called %s.", pool);
@@ -58,8 +60,8 @@ int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t 
     return sfs_control_fail(info, SCALEFS_E_NOTSUP, "There is no control socket on Windows.");
 }
 
-int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context), void *context,
-                        struct scalefs_error_info *info)
+int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context),
+                        void *context, struct scalefs_error_info *info)
 {
     (void)client, (void)keep_waiting, (void)context;
     return sfs_control_fail(info, SCALEFS_E_NOTSUP, "There is no control socket on Windows.");

@@ -40,16 +40,18 @@ int sfs_control_folder_open(bool make, struct sfs_control_folder *folder,
     if (fd < 0 && errno == ENOENT)
         return sfs_control_fail(info, SCALEFS_E_NOENT, "There is no folder %s.", folder->path);
     if (fd < 0)
-        return sfs_control_fail(info, SCALEFS_E_ACCESS,
-                                "The folder %s for the control socket cannot be opened: %s. It must be "
-                                "a real folder of yours, not a link.",
-                                folder->path, strerror(errno));
+        return sfs_control_fail(
+            info, SCALEFS_E_ACCESS,
+            "The folder %s for the control socket cannot be opened: %s. It must be "
+            "a real folder of yours, not a link.",
+            folder->path, strerror(errno));
     if (fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & 077)) {
         close(fd);
-        return sfs_control_fail(info, SCALEFS_E_ACCESS,
-                                "The folder %s for the control socket is not yours alone, so it is not "
-                                "used. Remove it, or make it yours with mode 0700.",
-                                folder->path);
+        return sfs_control_fail(
+            info, SCALEFS_E_ACCESS,
+            "The folder %s for the control socket is not yours alone, so it is not "
+            "used. Remove it, or make it yours with mode 0700.",
+            folder->path);
     }
     folder->fd = fd;
     return SCALEFS_OK;
@@ -67,7 +69,8 @@ int sfs_control_folder_address(const struct sfs_control_folder *folder, const ch
 {
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;
-    int len = snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/%s", folder->fd, name);
+    int len = snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/%s",
+                       folder->fd, name);
     return len > 0 && (size_t)len < sizeof(address->sun_path) ? SCALEFS_OK : SCALEFS_E_NAMETOOLONG;
 }
 

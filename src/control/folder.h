@@ -2,8 +2,8 @@
  *
  * Root's is /run/scalefs; others have $XDG_RUNTIME_DIR/scalefs, or else /tmp/scalefs-UID;
  * SCALEFS_RUN names another one (where /run can't be written, and in tests). It must be a
- * real directory (no link), belong to the user, and be closed to everyone else. Everything inside is
- * reached through the descriptor that was checked, so nobody can put another one in its place.
+ * real directory (no link), belong to the user, and be closed to everyone else. Everything inside
+ * is reached through the descriptor that was checked, so nobody can put another one in its place.
  */
 #ifndef SFS_CONTROL_FOLDER_H
 #define SFS_CONTROL_FOLDER_H
@@ -19,7 +19,8 @@ struct sfs_control_folder {
     char path[SFS_CONTROL_PATH]; /* for messages */
 };
 
-/* With `make`, creates it when it is missing; else NOENT. ACCESS when it is not the user's alone. */
+/* With `make`, creates it when it is missing; else NOENT. ACCESS when it is not the user's alone.
+ */
 int sfs_control_folder_open(bool make, struct sfs_control_folder *folder,
                             struct scalefs_error_info *info);
 void sfs_control_folder_close(struct sfs_control_folder *folder);

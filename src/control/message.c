@@ -26,7 +26,8 @@ int sfs_message_line(struct sfs_json *json, char **line, size_t *len)
     if (!to)
         return SCALEFS_E_NOMEM;
     *line = to;
-    /* Inside strings a newline is written \n: those found here, and the blanks after them, only indent. */
+    /* Inside strings a newline is written \n: those found here, and the blanks after them, only
+     * indent. */
     while (*text) {
         if (*text == '\n')
             text += 1 + strspn(text + 1, " ");

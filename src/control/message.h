@@ -1,7 +1,7 @@
 /* The words of the control protocol, version 1.
  *
- * Both sides speak JSON documents, one a line ('\n'; none inside). The client asks, the server answers;
- * a connection may carry several questions, one after the other.
+ * Both sides speak JSON documents, one a line ('\n'; none inside). The client asks, the server
+ * answers; a connection may carry several questions, one after the other.
  *
  *   {"scalefs": 1, "verb": VERB, ...}                                    at most 64 KiB
  *     hello                                     who is there
@@ -15,17 +15,18 @@
  *     unmount
  *   Strings that name disks are paths as the server sees them, short ids or UUIDs.
  *
- *   {"scalefs": 1, "type": "progress", "status": STATUS, "more": MORE}    any number, while it waits
+ *   {"scalefs": 1, "type": "progress", "status": STATUS, "more": MORE}    any number, while it
+ * waits
  *   {"scalefs": 1, "type": "accepted", "pid": N}                          unmount: it has begun
  *   {"scalefs": 1, "type": "done", "status": STATUS, "more": MORE}        the last answer; or
  *   {"scalefs": 1, "type": "error", "error": {"code": "NOSPC", "number": 6, "text": SENTENCE}}
  *   Documents of the server are at most 4 MiB.
  *
- * STATUS is the document of `scalefs status --json`; MORE is what else people are shown: "failures_left",
- * "compression", "zstd_level", "record_bytes", "read_only"; and "before", the "repairs" at the
- * time of the question. `done` of unmount has neither, `done` of hello has "pid" besides. Unknown
- * members are ignored by both sides. A line that is not such a document, is too long, or is of
- * another version gets an error and the connection ends.
+ * STATUS is the document of `scalefs status --json`; MORE is what else people are shown:
+ * "failures_left", "compression", "zstd_level", "record_bytes", "read_only"; and "before", the
+ * "repairs" at the time of the question. `done` of unmount has neither, `done` of hello has "pid"
+ * besides. Unknown members are ignored by both sides. A line that is not such a document, is too
+ * long, or is of another version gets an error and the connection ends.
  */
 #ifndef SFS_CONTROL_MESSAGE_H
 #define SFS_CONTROL_MESSAGE_H

@@ -63,9 +63,10 @@ static int wait_done(struct run *r)
     r->stop = false;
     int error = scalefs_pool_wait(r->pool, on_progress, r, &r->stop);
     if (r->stop || error == SCALEFS_E_CANCELED)
-        return sfs_control_fail(&r->info, SCALEFS_E_CANCELED,
-                                "The waiting was ended before the work was. The work goes on while the "
-                                "pool is open, and at its next opening.");
+        return sfs_control_fail(
+            &r->info, SCALEFS_E_CANCELED,
+            "The waiting was ended before the work was. The work goes on while the "
+            "pool is open, and at its next opening.");
     return error;
 }
 
@@ -142,8 +143,9 @@ static int run_replace(struct run *r)
     const char *new_path = sfs_value_string(r->request, "new", NULL);
     if (!old_disk || !new_path)
         return bad_request(r, "pair of disks");
-    int error = scalefs_pool_replace(r->pool, old_disk, new_path, sfs_value_u64(r->request, "size", 0),
-                                     sfs_value_bool(r->request, "force", false), &r->info);
+    int error =
+        scalefs_pool_replace(r->pool, old_disk, new_path, sfs_value_u64(r->request, "size", 0),
+                             sfs_value_bool(r->request, "force", false), &r->info);
     return error ? error : wait_if_asked(r);
 }
 
@@ -177,8 +179,9 @@ static const struct verb {
     const char *name;
     int (*run)(struct run *r);
 } verbs[] = {
-    {"hello", run_status},     {"status", run_status}, {"set", run_set},     {"replace", run_replace},
-    {"offline", run_offline}, {"online", run_online}, {"scrub", run_scrub}, {"wait", wait_done},
+    {"hello", run_status},    {"status", run_status},   {"set", run_set},
+    {"replace", run_replace}, {"offline", run_offline}, {"online", run_online},
+    {"scrub", run_scrub},     {"wait", wait_done},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -204,9 +207,11 @@ int sfs_control_run(struct scalefs_pool *pool, const char *mounted, const struct
     const struct verb *verb = find_verb(name);
     int error;
     if (!verb) {
-        error = sfs_control_fail(&r.info, SCALEFS_E_PROTOCOL,
-                                 "The request \"%.64s\" is not known here. Is the mounted pool served by "
-                                 "an older ScaleFS?", name);
+        error = sfs_control_fail(
+            &r.info, SCALEFS_E_PROTOCOL,
+            "The request \"%.64s\" is not known here. Is the mounted pool served by "
+            "an older ScaleFS?",
+            name);
         goto out;
     }
     if ((error = scalefs_pool_status(pool, &before)))

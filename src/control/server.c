@@ -127,7 +127,8 @@ static bool request_unmount(struct connection *c)
     int error = control->close_error;
     pthread_mutex_unlock(&control->lock);
     if (closed && error)
-        return refuse(c, error, "The pool was closed, but its last changes may not have been written.");
+        return refuse(c, error,
+                      "The pool was closed, but its last changes may not have been written.");
     return closed && send_simple(c, "done");
 }
 
@@ -146,7 +147,8 @@ static bool enter(struct connection *c, bool waits)
     if (!open)
         return refuse(c, SCALEFS_E_BUSY, "The pool is being closed.");
     if (!room)
-        return refuse(c, SCALEFS_E_BUSY, "Too many others wait for this pool already. Ask without --wait.");
+        return refuse(c, SCALEFS_E_BUSY,
+                      "Too many others wait for this pool already. Ask without --wait.");
     return true;
 }
 
@@ -228,8 +230,8 @@ static void serve(struct connection *c)
 
 /* --- connections --- */
 
-/* Closing while unread bytes are there would throw the last answer away on its way; so let the client
- * go first, for a moment. */
+/* Closing while unread bytes are there would throw the last answer away on its way; so let the
+ * client go first, for a moment. */
 static void hang_up(int fd)
 {
     char rest[4096];
@@ -299,8 +301,9 @@ static bool welcome(struct scalefs_control *control, int fd)
 
 static void turn_away(int fd)
 {
-    static const char busy[] = "{\"scalefs\": 1, \"type\": \"error\", \"error\": {\"code\": \"BUSY\", \"number\": 19, "
-                               "\"text\": \"Too many others talk to this pool already. Try again.\"}}\n";
+    static const char busy[] =
+        "{\"scalefs\": 1, \"type\": \"error\", \"error\": {\"code\": \"BUSY\", \"number\": 19, "
+        "\"text\": \"Too many others talk to this pool already. Try again.\"}}\n";
     ssize_t sent = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent; /* whoever does not hear it sees the end of the connection */
     close(fd);
@@ -339,7 +342,8 @@ static int publish(struct scalefs_control *control, struct scalefs_error_info *i
     int folder = control->folder.fd, error = 0, fd;
     snprintf(own, sizeof(own), "%ld.new", (long)getpid());
     if (sfs_control_folder_address(&control->folder, own, &address))
-        return sfs_control_fail(info, SCALEFS_E_NAMETOOLONG, "The control socket's path is too long.");
+        return sfs_control_fail(info, SCALEFS_E_NAMETOOLONG,
+                                "The control socket's path is too long.");
     unlinkat(folder, own, 0);
     control->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (control->listener < 0 ||
@@ -372,7 +376,8 @@ static void unpublish(struct scalefs_control *control)
 {
     struct stat st;
     sfs_control_folder_lock(&control->folder);
-    if (!fstatat(control->folder.fd, control->name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == control->inode)
+    if (!fstatat(control->folder.fd, control->name, &st, AT_SYMLINK_NOFOLLOW) &&
+        st.st_ino == control->inode)
         unlinkat(control->folder.fd, control->name, 0);
     sfs_control_folder_unlock(&control->folder);
 }
@@ -421,7 +426,8 @@ int scalefs_control_start(struct scalefs_pool *pool, const char *mountpoint,
         goto fail;
     if (pthread_create(&control->acceptor, NULL, accept_main, control)) {
         unpublish(control);
-        error = sfs_control_fail(info, SCALEFS_E_NOMEM, "No thread can be started for the control socket.");
+        error = sfs_control_fail(info, SCALEFS_E_NOMEM,
+                                 "No thread can be started for the control socket.");
         goto fail;
     }
     *out = control;

@@ -1,6 +1,6 @@
-/* The JSON parser: recursive descent over a private copy of the text, in which strings are decoded in
- * place (a decoded string is never longer than its source). Never reads past the end: the copy ends
- * in a NUL, which no rule accepts inside a document. */
+/* The JSON parser: recursive descent over a private copy of the text, in which strings are decoded
+ * in place (a decoded string is never longer than its source). Never reads past the end: the copy
+ * ends in a NUL, which no rule accepts inside a document. */
 #include "control/value.h"
 
 #include <stdlib.h>
@@ -138,10 +138,15 @@ static bool parse_escape(struct parser *p, char **to)
     return true;
 }
 
-/* The length of the UTF-8 sequence at s, 0 when it is not one (also overlong, surrogate, too large). */
+/* The length of the UTF-8 sequence at s, 0 when it is not one (also overlong, surrogate, too
+ * large). */
 static size_t utf8_len(const unsigned char *s)
 {
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    size_t n = s[0] < 0x80                   ? 1
+               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+               : (s[0] & 0xf0) == 0xe0       ? 3
+               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                             : 0;
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80) /* the NUL at the end of the text stops this, too */
             return 0;
@@ -226,7 +231,9 @@ static struct sfs_value *parse_word(struct parser *p)
         const char *word;
         enum sfs_value_type type;
         bool truth;
-    } words[] = {{"null", SFS_VALUE_NULL, false}, {"true", SFS_VALUE_BOOL, true}, {"false", SFS_VALUE_BOOL, false}};
+    } words[] = {{"null", SFS_VALUE_NULL, false},
+                 {"true", SFS_VALUE_BOOL, true},
+                 {"false", SFS_VALUE_BOOL, false}};
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
         size_t len = strlen(words[i].word);
         if (strncmp(p->at, words[i].word, len))

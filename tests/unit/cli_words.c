@@ -4,7 +4,8 @@
 #include "cli/cli.h"
 
 static const struct sfs_cli_option options[] = {
-    {"wait", NULL}, {"size", "SIZE"}, {"station", "NAME=DISKS"}, {"o", "OPT"}, {"h", NULL}, {NULL, NULL}};
+    {"wait", NULL}, {"size", "SIZE"}, {"station", "NAME=DISKS"},
+    {"o", "OPT"},   {"h", NULL},      {NULL, NULL}};
 
 static bool parse(char *const *argv, struct sfs_cli_args *args, char *problem)
 {
@@ -20,7 +21,9 @@ static void options_stand_anywhere(void)
 {
     struct sfs_cli_args a;
     char problem[256];
-    CHECK(parse(WORDS("--size", "4T", "tank", "--wait", "--station=a=1,2", "disk", "-o", "ro", "-onoatime", "--size=5T", "--", "--wait", "-o"), &a, problem));
+    CHECK(parse(WORDS("--size", "4T", "tank", "--wait", "--station=a=1,2", "disk", "-o", "ro",
+                      "-onoatime", "--size=5T", "--", "--wait", "-o"),
+                &a, problem));
     CHECK_EQ(a.count, 4);
     CHECK_STR(a.words[0], "tank");
     CHECK_STR(a.words[1], "disk");
@@ -34,7 +37,8 @@ static void options_stand_anywhere(void)
     CHECK_STR(a.options[3].value, "ro");
     CHECK_STR(a.options[4].value, "noatime");
     sfs_cli_args_free(&a);
-    CHECK(parse(WORDS("--size", "--wait"), &a, problem)); /* a value is what follows, whatever it looks like */
+    CHECK(parse(WORDS("--size", "--wait"), &a,
+                problem)); /* a value is what follows, whatever it looks like */
     CHECK_STR(sfs_cli_value(&a, "size"), "--wait");
     CHECK(!sfs_cli_flag(&a, "wait"));
     sfs_cli_args_free(&a);
@@ -42,8 +46,10 @@ static void options_stand_anywhere(void)
 
 static void unknown_options_are_refused(void)
 {
-    static const char *const bad[][3] = {{"--what", NULL}, {"--wai", NULL}, {"--waits", NULL}, {"--wait=1", NULL}, {"--size", NULL},
-                                   {"-x", NULL}, {"-", NULL}, {"-hx", NULL}, {"--o", "ro", NULL}, {"-wait", NULL}, {"--h", NULL}};
+    static const char *const bad[][3] = {{"--what", NULL},   {"--wai", NULL},  {"--waits", NULL},
+                                         {"--wait=1", NULL}, {"--size", NULL}, {"-x", NULL},
+                                         {"-", NULL},        {"-hx", NULL},    {"--o", "ro", NULL},
+                                         {"-wait", NULL},    {"--h", NULL}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct sfs_cli_args a;
         char problem[256] = "";
@@ -58,22 +64,27 @@ static void sizes_are_checked(void)
     struct sfs_cli_args a;
     char problem[256];
     uint64_t size = 7;
-    CHECK(parse(WORDS("x"), &a, problem) && sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
+    CHECK(parse(WORDS("x"), &a, problem) &&
+          sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
     CHECK_EQ(size, 7);
     sfs_cli_args_free(&a);
-    CHECK(parse(WORDS("--size", "1.5GiB"), &a, problem) && sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
+    CHECK(parse(WORDS("--size", "1.5GiB"), &a, problem) &&
+          sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
     CHECK_EQ(size, 3ll << 29);
     sfs_cli_args_free(&a);
-    CHECK(parse(WORDS("--size=big"), &a, problem) && !sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
+    CHECK(parse(WORDS("--size=big"), &a, problem) &&
+          !sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
     CHECK(strstr(problem, "big is no size"));
     sfs_cli_args_free(&a);
-    CHECK(parse(WORDS("--size=0"), &a, problem) && !sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
+    CHECK(parse(WORDS("--size=0"), &a, problem) &&
+          !sfs_cli_size_option(&a, &size, problem, sizeof(problem)));
     sfs_cli_args_free(&a);
 }
 
 static void disks_get_absolute_paths(void)
 {
-    static const char *const same[] = {"3", "0b6e3c9a-1111-4222-8333-444455556666", "/dev/sdb", "nbd://host/x", "zoned:/dev/sdc"};
+    static const char *const same[] = {"3", "0b6e3c9a-1111-4222-8333-444455556666", "/dev/sdb",
+                                       "nbd://host/x", "zoned:/dev/sdc"};
     for (size_t i = 0; i < 5; i++) {
         char *word = sfs_cli_disk_word(same[i], false);
         CHECK_STR(word, same[i]);
@@ -122,7 +133,13 @@ static void durations_are_readable(void)
     static const struct {
         uint64_t seconds;
         const char *text;
-    } cases[] = {{0, "0 s"}, {59, "59 s"}, {60, "1 min 0 s"}, {3599, "59 min 59 s"}, {3600, "1 h 0 min"}, {200000, "2 days"}, {UINT64_MAX, "213503982334601 days"}};
+    } cases[] = {{0, "0 s"},
+                 {59, "59 s"},
+                 {60, "1 min 0 s"},
+                 {3599, "59 min 59 s"},
+                 {3600, "1 h 0 min"},
+                 {200000, "2 days"},
+                 {UINT64_MAX, "213503982334601 days"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char text[SFS_CLI_DURATION];
         sfs_cli_duration(cases[i].seconds, text);
@@ -135,8 +152,10 @@ static struct sfs_document *progress(unsigned done, const char *state)
     struct sfs_document *d = NULL;
     char text[512];
     snprintf(text, sizeof(text),
-             "{\"status\":{\"tasks\":[{\"kind\":\"scrub\",\"state\":\"%s\",\"reason\":\"no room\",\"bytes_done\":%u,\"bytes_total\":1048576,"
-             "\"rate\":1024,\"eta_seconds\":65}]}}", state, done);
+             "{\"status\":{\"tasks\":[{\"kind\":\"scrub\",\"state\":\"%s\",\"reason\":\"no "
+             "room\",\"bytes_done\":%u,\"bytes_total\":1048576,"
+             "\"rate\":1024,\"eta_seconds\":65}]}}",
+             state, done);
     CHECK_OK(sfs_document_parse(text, strlen(text), &d));
     return d;
 }
@@ -194,16 +213,22 @@ static void progress_on_a_terminal(void)
 }
 
 static const char answer[] =
-    "{\"status\":{\"pool\":{\"name\":\"tank\",\"uuid\":\"u-1\",\"state\":\"%s\",\"mounted\":\"/mnt/tank\",\"action\":%s},"
+    "{\"status\":{\"pool\":{\"name\":\"tank\",\"uuid\":\"u-1\",\"state\":\"%s\",\"mounted\":\"/mnt/"
+    "tank\",\"action\":%s},"
     "\"config\":{\"failover\":1,\"optimize\":50,\"verify\":\"parity\"},"
-    "\"capacity\":{\"raw\":3298534883328,\"usable\":2199023255552,\"used\":549755813888,\"free\":1649267441664},"
-    "\"disks\":[{\"id\":1,\"uuid\":\"d-1\",\"path\":\"/dev/sdb\",\"station\":\"left\",\"role\":\"data\",\"size\":1099511627776,\"used\":0,"
+    "\"capacity\":{\"raw\":3298534883328,\"usable\":2199023255552,\"used\":549755813888,\"free\":"
+    "1649267441664},"
+    "\"disks\":[{\"id\":1,\"uuid\":\"d-1\",\"path\":\"/dev/"
+    "sdb\",\"station\":\"left\",\"role\":\"data\",\"size\":1099511627776,\"used\":0,"
     "\"state\":\"online\",\"errors\":{\"read\":1,\"write\":2,\"checksum\":3}},"
-    "{\"id\":2,\"uuid\":\"d-2\",\"path\":null,\"station\":null,\"role\":\"data\",\"size\":1099511627776,\"used\":0,"
+    "{\"id\":2,\"uuid\":\"d-2\",\"path\":null,\"station\":null,\"role\":\"data\",\"size\":"
+    "1099511627776,\"used\":0,"
     "\"state\":\"absent\",\"errors\":{\"read\":0,\"write\":0,\"checksum\":0}}],"
-    "\"tasks\":[{\"id\":7,\"kind\":\"rebuild\",\"state\":\"blocked\",\"reason\":\"no disk is free\",\"bytes_done\":512,\"bytes_total\":1024,"
+    "\"tasks\":[{\"id\":7,\"kind\":\"rebuild\",\"state\":\"blocked\",\"reason\":\"no disk is "
+    "free\",\"bytes_done\":512,\"bytes_total\":1024,"
     "\"rate\":0,\"eta_seconds\":0,\"disk\":2}],\"repairs\":{\"extents\":5,\"lost_extents\":0}},"
-    "\"more\":{\"failures_left\":1,\"compression\":\"zstd\",\"zstd_level\":3,\"record_bytes\":131072,\"read_only\":false}}";
+    "\"more\":{\"failures_left\":1,\"compression\":\"zstd\",\"zstd_level\":3,\"record_bytes\":"
+    "131072,\"read_only\":false}}";
 
 static struct sfs_document *status(const char *state, const char *action)
 {
@@ -216,9 +241,21 @@ static struct sfs_document *status(const char *state, const char *action)
 
 static void status_for_people(void)
 {
-    static const char *const wanted[] = {"pool       tank  (u-1)\n", "state      degraded: 1 disk may fail with nothing lost\n", "action     Buy a disk.\n",
-                                         "mounted    /mnt/tank\n", "failover 1, optimize 50 (balanced), verify parity, compression zstd:3", "(25 %)",
-                                         "2 TiB usable of 3 TiB raw", "/dev/sdb", "1/2/3", "absent", "rebuild", "50.0 %", "no disk is free", "5 extents repaired, 0 lost"};
+    static const char *const wanted[] = {
+        "pool       tank  (u-1)\n",
+        "state      degraded: 1 disk may fail with nothing lost\n",
+        "action     Buy a disk.\n",
+        "mounted    /mnt/tank\n",
+        "failover 1, optimize 50 (balanced), verify parity, compression zstd:3",
+        "(25 %)",
+        "2 TiB usable of 3 TiB raw",
+        "/dev/sdb",
+        "1/2/3",
+        "absent",
+        "rebuild",
+        "50.0 %",
+        "no disk is free",
+        "5 extents repaired, 0 lost"};
     FILE *f = tmpfile();
     struct sfs_document *d = status("degraded", "\"Buy a disk.\"");
     sfs_cli_show_status(sfs_document_root(d), f);
@@ -235,7 +272,11 @@ static void attention(void)
     static const struct {
         const char *state, *action;
         int exit;
-    } cases[] = {{"healthy", "null", 0}, {"healthy", "\"Do.\"", 3}, {"degraded", "null", 3}, {"suspended", "null", 3}, {"damaged", "null", 3}};
+    } cases[] = {{"healthy", "null", 0},
+                 {"healthy", "\"Do.\"", 3},
+                 {"degraded", "null", 3},
+                 {"suspended", "null", 3},
+                 {"damaged", "null", 3}};
     for (size_t i = 0; i < 5; i++) {
         struct sfs_document *d = status(cases[i].state, cases[i].action);
         CHECK_EQ(sfs_cli_attention(sfs_document_root(d)), cases[i].exit);

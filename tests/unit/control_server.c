@@ -117,7 +117,8 @@ static bool hears_error(int fd, const char *code, bool end)
 {
     char line[4096], more[8];
     struct sfs_document *d;
-    if (!CHECK(hear(fd, line, sizeof(line))) || !CHECK_OK(sfs_document_parse(line, strlen(line), &d)))
+    if (!CHECK(hear(fd, line, sizeof(line))) ||
+        !CHECK_OK(sfs_document_parse(line, strlen(line), &d)))
         return false;
     const struct sfs_value *v = sfs_document_root(d);
     bool good = CHECK_STR(sfs_value_string(v, "type", ""), "error") &&
@@ -153,8 +154,10 @@ static bool on_answer(void *context, const struct sfs_value *answer)
     if (!strcmp(sfs_value_string(answer, "type", ""), "progress") && ++h->progress && h->finish)
         fake_pool_set_busy(h->finish, false);
     const struct sfs_value *disks = sfs_value_get(status, "disks");
-    snprintf(h->path, sizeof(h->path), "%s", sfs_value_string(disks ? disks->first : NULL, "path", ""));
-    snprintf(h->state, sizeof(h->state), "%s", sfs_value_string(sfs_value_get(status, "pool"), "state", ""));
+    snprintf(h->path, sizeof(h->path), "%s",
+             sfs_value_string(disks ? disks->first : NULL, "path", ""));
+    snprintf(h->state, sizeof(h->state), "%s",
+             sfs_value_string(sfs_value_get(status, "pool"), "state", ""));
     return true;
 }
 
@@ -207,11 +210,15 @@ static void verbs_reach_the_pool(void)
     static const struct {
         const char *line, *call;
     } cases[] = {
-        {"{\"scalefs\":1,\"verb\":\"replace\",\"old\":\"2\",\"new\":\"/x\",\"size\":4096,\"force\":true}\n", "replace 2 by /x size 4096 force 1"},
+        {"{\"scalefs\":1,\"verb\":\"replace\",\"old\":\"2\",\"new\":\"/"
+         "x\",\"size\":4096,\"force\":true}\n",
+         "replace 2 by /x size 4096 force 1"},
         {"{\"scalefs\":1,\"verb\":\"offline\",\"disk\":\"1\"}\n", "offline 1"},
         {"{\"scalefs\":1,\"verb\":\"online\",\"disk\":\"/dev/x\"}\n", "online /dev/x"},
         {"{\"scalefs\":1,\"verb\":\"scrub\",\"action\":\"pause\"}\n", "scrub 1"},
-        {"{\"scalefs\":1,\"verb\":\"set\",\"settings\":[{\"key\":\"verify\",\"value\":\"parity\"}]}\n", "set verify=parity"},
+        {"{\"scalefs\":1,\"verb\":\"set\",\"settings\":[{\"key\":\"verify\",\"value\":\"parity\"}]}"
+         "\n",
+         "set verify=parity"},
     };
     struct served a;
     struct scalefs_error_info info;
@@ -222,7 +229,8 @@ static void verbs_reach_the_pool(void)
         CHECK_STR(a.pool.last, cases[i].call);
     }
     CHECK_EQ(a.pool.verify, 1);
-    CHECK_EQ(ask("tank", "{\"scalefs\":1,\"verb\":\"offline\",\"disk\":\"2\"}\n", &h, &info), SCALEFS_E_INVAL);
+    CHECK_EQ(ask("tank", "{\"scalefs\":1,\"verb\":\"offline\",\"disk\":\"2\"}\n", &h, &info),
+             SCALEFS_E_INVAL);
     CHECK_STR(info.text, "That is refused.");
     scalefs_control_stop(a.control);
 }
@@ -237,8 +245,10 @@ static void refused_settings_change_nothing(void)
     a.pool.compression = 1;
     a.pool.zstd_level = 5;
     CHECK_EQ(ask("tank",
-                 "{\"scalefs\":1,\"verb\":\"set\",\"settings\":[{\"key\":\"verify\",\"value\":\"parity\"},"
-                 "{\"key\":\"compression\",\"value\":\"off\"},{\"key\":\"colour\",\"value\":\"red\"}]}\n",
+                 "{\"scalefs\":1,\"verb\":\"set\",\"settings\":[{\"key\":\"verify\",\"value\":"
+                 "\"parity\"},"
+                 "{\"key\":\"compression\",\"value\":\"off\"},{\"key\":\"colour\",\"value\":"
+                 "\"red\"}]}\n",
                  &h, &info),
              SCALEFS_E_INVAL);
     CHECK_STR(info.text, "That is refused.");
@@ -250,13 +260,28 @@ static void refused_settings_change_nothing(void)
 
 static void bad_requests_are_refused(void)
 {
-    static const char *const ended[] = {"", "hello", "[1", "{\"scalefs\":1,\"verb\":\"status\"", "\x01\xff", "{}", "[]", "7",
-                                        "{\"verb\":\"status\"}", "{\"scalefs\":2,\"verb\":\"status\"}", "{\"scalefs\":\"1\",\"verb\":\"status\"}",
-                                        "{\"scalefs\":1}", "{\"scalefs\":1,\"verb\":7}", "GET / HTTP/1.1"};
-    static const char *const answered[] = {"{\"scalefs\":1,\"verb\":\"explode\"}", "{\"scalefs\":1,\"verb\":\"offline\"}",
-                                           "{\"scalefs\":1,\"verb\":\"offline\",\"disk\":7}", "{\"scalefs\":1,\"verb\":\"set\"}",
-                                           "{\"scalefs\":1,\"verb\":\"set\",\"settings\":[]}", "{\"scalefs\":1,\"verb\":\"set\",\"settings\":[1]}",
-                                           "{\"scalefs\":1,\"verb\":\"scrub\",\"action\":\"x\"}", "{\"scalefs\":1,\"verb\":\"replace\",\"old\":\"1\"}"};
+    static const char *const ended[] = {"",
+                                        "hello",
+                                        "[1",
+                                        "{\"scalefs\":1,\"verb\":\"status\"",
+                                        "\x01\xff",
+                                        "{}",
+                                        "[]",
+                                        "7",
+                                        "{\"verb\":\"status\"}",
+                                        "{\"scalefs\":2,\"verb\":\"status\"}",
+                                        "{\"scalefs\":\"1\",\"verb\":\"status\"}",
+                                        "{\"scalefs\":1}",
+                                        "{\"scalefs\":1,\"verb\":7}",
+                                        "GET / HTTP/1.1"};
+    static const char *const answered[] = {"{\"scalefs\":1,\"verb\":\"explode\"}",
+                                           "{\"scalefs\":1,\"verb\":\"offline\"}",
+                                           "{\"scalefs\":1,\"verb\":\"offline\",\"disk\":7}",
+                                           "{\"scalefs\":1,\"verb\":\"set\"}",
+                                           "{\"scalefs\":1,\"verb\":\"set\",\"settings\":[]}",
+                                           "{\"scalefs\":1,\"verb\":\"set\",\"settings\":[1]}",
+                                           "{\"scalefs\":1,\"verb\":\"scrub\",\"action\":\"x\"}",
+                                           "{\"scalefs\":1,\"verb\":\"replace\",\"old\":\"1\"}"};
     struct served a;
     REQUIRE(serve(&a, "tank", UUID_A, "/mnt"));
     for (size_t i = 0; i < sizeof(ended) / sizeof(*ended); i++) {
@@ -308,7 +333,8 @@ static void requests_come_in_pieces_and_together(void)
     for (const char *c = request; *c; c++)
         say(fd, c, 1);
     hears_type(fd, "done");
-    say_line(fd, "{\"scalefs\":1,\"verb\":\"status\"}\n{\"scalefs\":1,\"verb\":\"what\"}\n{\"scalefs\":1,\"verb\":\"status\"}");
+    say_line(fd, "{\"scalefs\":1,\"verb\":\"status\"}\n{\"scalefs\":1,\"verb\":\"what\"}\n{"
+                 "\"scalefs\":1,\"verb\":\"status\"}");
     hears_type(fd, "done");
     hears_error(fd, "PROTOCOL", false);
     hears_type(fd, "done");
@@ -355,7 +381,8 @@ static void waits_with_progress(void)
     scalefs_control_stop(a.control);
 }
 
-/* As many as may wait do; status and unmount are answered all the same, and closing ends the waiting. */
+/* As many as may wait do; status and unmount are answered all the same, and closing ends the
+ * waiting. */
 static void answers_while_others_wait(void)
 {
     struct served a;
@@ -517,7 +544,8 @@ static void sockets_of_the_dead_are_removed(void)
     REQUIRE(!stat(a.sun_path, &st));
     CHECK_EQ(st.st_mode & 0777, 0600);
     struct scalefs_control *second; /* but not that of a living one */
-    CHECK_EQ(scalefs_control_start(&live.pool, "/mnt", on_unmount, &live, &second, &info), SCALEFS_E_BUSY);
+    CHECK_EQ(scalefs_control_start(&live.pool, "/mnt", on_unmount, &live, &second, &info),
+             SCALEFS_E_BUSY);
     CHECK(!second);
     CHECK_OK(ask("tank", STATUS, &h, &info));
     scalefs_control_stop(live.control);

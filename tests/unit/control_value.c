@@ -31,8 +31,10 @@ static char *written(const struct sfs_document *d)
 }
 
 static const char sample[] =
-    " {\"scalefs\": 1, \"verb\":\"set\", \"list\":[{\"key\":\"a\",\"value\":\"\\u00e4\\ud83d\\ude00\\n\\\"\\\\\\/\"},[],{}],"
-    "\"big\":18446744073709551615,\"neg\":-7,\"real\":1.5e-3,\"yes\":true,\"no\":false,\"none\":null}\r\n\t ";
+    " {\"scalefs\": 1, \"verb\":\"set\", "
+    "\"list\":[{\"key\":\"a\",\"value\":\"\\u00e4\\ud83d\\ude00\\n\\\"\\\\\\/\"},[],{}],"
+    "\"big\":18446744073709551615,\"neg\":-7,\"real\":1.5e-3,\"yes\":true,\"no\":false,\"none\":"
+    "null}\r\n\t ";
 
 static void reads_values(void)
 {
@@ -63,11 +65,54 @@ static void reads_values(void)
 
 static void refuses_what_is_not_json(void)
 {
-    static const char *const bad[] = {
-        "", " ", "{", "}", "[", "[1", "[1,", "[1,]", "[,1]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:1}",
-        "nul", "nulll", "True", "01", "-", "-a", "+1", "1.", ".5", "1e", "1e+", "0x1", "1 2", "{} {}", "\"", "\"\\", "\"\\x\"",
-        "\"\\u12\"", "\"\\u12g4\"", "\"\\u0000\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"a\nb\"", "\"\x01\"",
-        "\"\xff\"", "\"\xc0\x80\"", "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe0\x80\x80\"", "'a'", "[1]x", "/**/1"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "{",
+                                      "}",
+                                      "[",
+                                      "[1",
+                                      "[1,",
+                                      "[1,]",
+                                      "[,1]",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1,}",
+                                      "{a:1}",
+                                      "{1:1}",
+                                      "nul",
+                                      "nulll",
+                                      "True",
+                                      "01",
+                                      "-",
+                                      "-a",
+                                      "+1",
+                                      "1.",
+                                      ".5",
+                                      "1e",
+                                      "1e+",
+                                      "0x1",
+                                      "1 2",
+                                      "{} {}",
+                                      "\"",
+                                      "\"\\",
+                                      "\"\\x\"",
+                                      "\"\\u12\"",
+                                      "\"\\u12g4\"",
+                                      "\"\\u0000\"",
+                                      "\"\\ud800\"",
+                                      "\"\\ud800\\u0041\"",
+                                      "\"\\udc00\"",
+                                      "\"a\nb\"",
+                                      "\"\x01\"",
+                                      "\"\xff\"",
+                                      "\"\xc0\x80\"",
+                                      "\"\xc3\"",
+                                      "\"\xed\xa0\x80\"",
+                                      "\"\xf4\x90\x80\x80\"",
+                                      "\"\xe0\x80\x80\"",
+                                      "'a'",
+                                      "[1]x",
+                                      "/**/1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         if (!CHECK(refused(bad[i])))
             printf("# taken: %s\n", bad[i]);
@@ -131,10 +176,12 @@ static void noise_is_harmless(void)
         if (round % 4 == 0) {
             len = test_below(40);
             for (size_t i = 0; i < len; i++)
-                text[i] = round % 8 ? alphabet[test_below(sizeof(alphabet) - 1)] : (char)test_random();
+                text[i] =
+                    round % 8 ? alphabet[test_below(sizeof(alphabet) - 1)] : (char)test_random();
         } else {
             for (uint64_t n = test_below(3) + 1; n > 0; n--)
-                text[test_below(len)] = round % 2 ? alphabet[test_below(sizeof(alphabet) - 1)] : (char)test_random();
+                text[test_below(len)] =
+                    round % 2 ? alphabet[test_below(sizeof(alphabet) - 1)] : (char)test_random();
         }
         struct sfs_document *d, *again;
         if (sfs_document_parse(text, len, &d))

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-void fake_pool_init(struct scalefs_pool *pool, const char *name, const char *uuid, const char *disk_path)
+void fake_pool_init(struct scalefs_pool *pool, const char *name, const char *uuid,
+                    const char *disk_path)
 {
     memset(pool, 0, sizeof(*pool));
     pthread_mutex_init(&pool->lock, NULL);
@@ -129,7 +130,8 @@ static void note(struct scalefs_pool *pool, const char *format, ...)
     va_end(args);
 }
 
-int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *value, struct scalefs_error_info *info)
+int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *value,
+                     struct scalefs_error_info *info)
 {
     int error = SCALEFS_OK;
     note(pool, "set %s=%s", key, value);
@@ -144,35 +146,40 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
     return error ? refuse(info) : SCALEFS_OK;
 }
 
-int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path, uint64_t file_bytes,
-                         bool force, struct scalefs_error_info *info)
+int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
+                         uint64_t file_bytes, bool force, struct scalefs_error_info *info)
 {
     (void)info;
-    note(pool, "replace %s by %s size %llu force %d", old_disk, new_path, (unsigned long long)file_bytes, force);
+    note(pool, "replace %s by %s size %llu force %d", old_disk, new_path,
+         (unsigned long long)file_bytes, force);
     return SCALEFS_OK;
 }
 
-int scalefs_pool_offline(struct scalefs_pool *pool, const char *disk, struct scalefs_error_info *info)
+int scalefs_pool_offline(struct scalefs_pool *pool, const char *disk,
+                         struct scalefs_error_info *info)
 {
     note(pool, "offline %s", disk);
     return strcmp(disk, "1") ? refuse(info) : SCALEFS_OK;
 }
 
-int scalefs_pool_online(struct scalefs_pool *pool, const char *disk, struct scalefs_error_info *info)
+int scalefs_pool_online(struct scalefs_pool *pool, const char *disk,
+                        struct scalefs_error_info *info)
 {
     (void)info;
     note(pool, "online %s", disk);
     return SCALEFS_OK;
 }
 
-int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb, struct scalefs_error_info *info)
+int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
+                       struct scalefs_error_info *info)
 {
     (void)info;
     note(pool, "scrub %d", (int)verb);
     return SCALEFS_OK;
 }
 
-int scalefs_pool_wait(struct scalefs_pool *pool, void (*progress)(void *context, const struct scalefs_status *status),
+int scalefs_pool_wait(struct scalefs_pool *pool,
+                      void (*progress)(void *context, const struct scalefs_status *status),
                       void *context, const volatile bool *cancel)
 {
     struct timespec pause = {.tv_nsec = 2000000};
