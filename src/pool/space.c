@@ -1,0 +1,127 @@
+/* How large columns are, what is kept in reserve, and how much room there is.
+ *
+ * SIZES. A column is about 1/64 of the smallest member, a power of two; those of other classes than data are
+ * at most 64 MiB. THE RESERVE is room on m + 1 of the largest members for one system, one metadata and one data
+ * column each; only metadata and those who clean up may use it. Locked; memory only.
+ */
+#include "pool/internal.h"
+
+#define ATOM_LOG2 22u
+#define SMALL_LOG2_MAX 26u
+#define DATA_LOG2_MAX 30u
+#define COLUMNS_PER_DISK 64u
+#define RESERVE_SHARE 8u /* the reserve takes at most this part of a disk */
+
+bool sfs_member_usable(const struct sfs_member *m)
+{
+    return m->used && m->disk && (m->record.state == SFS_DISK_ONLINE || m->record.state == SFS_DISK_JOINING);
+}
+
+uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class)
+{
+    uint32_t smallest = UINT32_MAX;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (sfs_member_usable(&pool->members[i]) && pool->members[i].record.atoms < smallest)
+            smallest = pool->members[i].record.atoms;
+    uint8_t log2 = ATOM_LOG2, max = class == SFS_CLASS_DATA ? DATA_LOG2_MAX : SMALL_LOG2_MAX;
+    uint64_t columns = smallest == UINT32_MAX ? 0 : smallest / COLUMNS_PER_DISK;
+    while (log2 < max && columns >= 2) {
+        columns /= 2;
+        log2++;
+    }
+    return log2;
+}
+
+static uint32_t atoms_for(const struct sfs_pool *pool, enum sfs_class class)
+{
+    return 1u << (sfs_column_log2_for(pool, class) - ATOM_LOG2);
+}
+
+void sfs_reserve_atoms(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX])
+{
+    unsigned usable = 0, need = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
+    memset(reserve, 0, SFS_DISKS_MAX * sizeof *reserve);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        usable += sfs_member_usable(&pool->members[i]);
+    uint32_t nodes = atoms_for(pool, SFS_CLASS_SYSTEM) + atoms_for(pool, SFS_CLASS_METADATA);
+    uint32_t wanted = (usable == 1 ? 2 * nodes : nodes) + atoms_for(pool, SFS_CLASS_DATA);
+    for (unsigned n = 0; n < need && n < usable; n++) {
+        unsigned best = SFS_DISKS_MAX;
+        for (unsigned i = 0; i < pool->member_count; i++) {
+            const struct sfs_member *m = &pool->members[i];
+            if (sfs_member_usable(m) && !reserve[i] &&
+                (best == SFS_DISKS_MAX || m->record.atoms > pool->members[best].record.atoms))
+                best = i;
+        }
+        if (best == SFS_DISKS_MAX)
+            return;
+        uint32_t share = pool->members[best].record.atoms / RESERVE_SHARE;
+        reserve[best] = wanted < share ? wanted : share;
+        if (!reserve[best])
+            return; /* tiny disks: there is nothing to spare */
+    }
+}
+
+static int16_t station_of(const struct sfs_pool *pool, unsigned slot)
+{
+    const char *name = pool->members[slot].record.station;
+    if (!name[0])
+        return -1;
+    for (unsigned i = 0; i < slot; i++)
+        if (pool->members[i].used && !strcmp(pool->members[i].record.station, name))
+            return (int16_t)i;
+    return (int16_t)slot;
+}
+
+void sfs_placement_disks(const struct sfs_pool *pool, struct sfs_placement_disk *disks)
+{
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *m = &pool->members[i];
+        disks[i] = (struct sfs_placement_disk){.index = m->used ? m->record.index : SFS_NONE16,
+                                               .station = m->used ? station_of(pool, i) : -1,
+                                               .role = m->record.role,
+                                               .usable = sfs_member_usable(m)};
+    }
+}
+
+/* Payload of `room`, which was counted in columns of 4 MiB but will mostly be in larger ones: less the headers, the
+ * rounding to whole rows, and one summary block a row. */
+static uint64_t payload(const struct sfs_pool *pool, const struct sfs_placement_room *room)
+{
+    if (!room->groups)
+        return 0;
+    unsigned k = (unsigned)(room->data_columns / room->groups);
+    uint8_t column = sfs_column_log2_for(pool, SFS_CLASS_DATA);
+    uint32_t unit = 1u << sfs_unit_log2_for(SFS_CLASS_DATA, k ? k : 1, column);
+    uint64_t rows = ((1ull << column) - SFS_BLOCK) / unit;
+    uint64_t data = (room->data_columns * rows * unit) >> (column - ATOM_LOG2);
+    uint64_t summaries = (room->groups * rows * SFS_BLOCK) >> (column - ATOM_LOG2);
+    return data - summaries;
+}
+
+static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
+{
+    struct sfs_placement_disk disks[SFS_DISKS_MAX];
+    uint32_t reserve[SFS_DISKS_MAX];
+    struct sfs_placement_room room = {0, 0, 0};
+    struct sfs_placement_wish wish = {SFS_CLASS_DATA, pool->config.failover, pool->config.optimize,
+                                      pool->config.width_cap, 0};
+    sfs_placement_disks(pool, disks);
+    sfs_reserve_atoms(pool, reserve);
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        uint32_t atoms = empty ? pool->members[i].record.atoms : pool->members[i].free_atoms;
+        disks[i].free_columns = disks[i].usable && atoms > reserve[i] ? atoms - reserve[i] : 0;
+    }
+    sfs_placement_capacity(&wish, disks, pool->member_count, &room);
+    return payload(pool, &room);
+}
+
+uint64_t sfs_groups_unallocated(struct sfs_pool *pool)
+{
+    return room_for_data(pool, false);
+}
+
+uint64_t sfs_groups_capacity(struct sfs_pool *pool)
+{
+    return room_for_data(pool, true);
+}
