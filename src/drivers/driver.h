@@ -6,7 +6,6 @@
  *   names.c     requests on names and directories, through libfuse
  *   inodes.c    requests on inodes, through libfuse
  *   seek.c      SEEK_DATA and SEEK_HOLE, which must make the kernel write first
- *   acl.c       POSIX access control lists, pure
  *   options.c   the text after -o, pure
  *   errno.c     library error -> errno
  *   place.c     mount points
@@ -102,16 +101,10 @@ void sfs_drivers_seek_deinit(struct driver *d);
 void sfs_drivers_stat(const struct scalefs_attr *attr, struct stat *st);
 void sfs_drivers_entry(const struct scalefs_attr *attr, struct fuse_entry_param *entry);
 
-/* inodes.c: what POSIX ACLs do to a new inode. `mode` loses what they or the umask take away. */
-struct inherited_acl {
-    uint8_t *access, *dflt; /* to set on the new inode; NULL: none */
-    size_t access_len, dflt_len;
-};
-int sfs_drivers_inherit(struct driver *d, uint64_t dir, uint32_t umask, uint32_t *mode,
-                        struct inherited_acl *acl);
-int sfs_drivers_inherit_apply(struct driver *d, uint64_t ino, struct inherited_acl *acl);
-void sfs_drivers_inherit_free(struct inherited_acl *acl);
-/* Changes of attributes with what POSIX adds to them: set-id bits, capabilities, ACLs. */
+/* inodes.c: the mode of a new inode: the umask counts where the directory has no default ACL. What an
+ * ACL does to it is the library's to say. */
+int sfs_drivers_new_mode(struct driver *d, uint64_t dir, uint32_t umask, uint32_t *mode);
+/* Changes of attributes, with what Linux adds: file capabilities do not survive a new owner. */
 int sfs_drivers_setattr(struct driver *d, uint64_t ino, const struct scalefs_attr *values, unsigned mask,
                         struct scalefs_attr *attr);
 int sfs_drivers_setxattr(struct driver *d, uint64_t ino, const char *name, const void *value, size_t len,

@@ -1,14 +1,16 @@
-/* Requests on inodes: attributes, extended attributes with what POSIX ACLs make of them, and the
- * calls on files that are not reading and writing (those stand in raw.c). */
+/* Requests on inodes: attributes, extended attributes, and the calls on files that are not reading and
+ * writing (those stand in raw.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 
-#include "drivers/acl.h"
 #include "drivers/driver.h"
 
+#define XATTR_ACL_ACCESS "system.posix_acl_access"
+#define XATTR_ACL_DEFAULT "system.posix_acl_default"
 #define XATTR_CAPABILITY "security.capability"
 #define XATTR_MAX 65536u
 
@@ -36,93 +38,21 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fuse_reply_attr(req, &st, DRIVER_VALID_SECONDS);
 }
 
-/* An extended attribute, allocated; *value is NULL when there is none. */
-static int read_xattr(struct driver *d, uint64_t ino, const char *name, uint8_t **value, size_t *len)
-{
-    *value = NULL;
-    *len = 0;
-    for (;;) {
-        size_t need;
-        int code = scalefs_getxattr(d->fs, ino, name, NULL, 0, &need);
-        if (code == SCALEFS_E_NODATA || code == SCALEFS_E_NOTSUP)
-            return SCALEFS_OK;
-        if (code)
-            return code;
-        *value = malloc(need ? need : 1);
-        if (!*value)
-            return SCALEFS_E_NOMEM;
-        code = scalefs_getxattr(d->fs, ino, name, *value, need ? need : 1, len);
-        if (code == SCALEFS_OK)
-            return SCALEFS_OK;
-        free(*value);
-        *value = NULL;
-        if (code == SCALEFS_E_NODATA)
-            return SCALEFS_OK;
-        if (code != SCALEFS_E_RANGE) /* it grew meanwhile: again */
-            return code;
-    }
-}
-
-/* A list that another program wrote without the kernel's check is treated as not there. */
-static int read_acl(struct driver *d, uint64_t ino, const char *name, uint8_t **acl, size_t *len)
-{
-    int code = read_xattr(d, ino, name, acl, len);
-    if (!code && *acl && !sfs_drivers_acl_valid(*acl, *len)) {
-        free(*acl);
-        *acl = NULL;
-    }
-    return code;
-}
-
 static int remove_if_there(struct driver *d, uint64_t ino, const char *name)
 {
     int code = scalefs_removexattr(d->fs, ino, name);
     return code == SCALEFS_E_NODATA ? SCALEFS_OK : code;
 }
 
-int sfs_drivers_inherit(struct driver *d, uint64_t dir, uint32_t umask, uint32_t *mode,
-                        struct inherited_acl *acl)
+int sfs_drivers_new_mode(struct driver *d, uint64_t dir, uint32_t umask, uint32_t *mode)
 {
-    *acl = (struct inherited_acl){0};
-    int code = read_acl(d, dir, SFS_ACL_DEFAULT, &acl->access, &acl->access_len);
-    if (code)
-        return code;
-    if (!acl->access) {
+    size_t len;
+    int code = scalefs_getxattr(d->fs, dir, XATTR_ACL_DEFAULT, NULL, 0, &len);
+    if (code == SCALEFS_E_NODATA || code == SCALEFS_E_NOTSUP) {
         *mode &= ~umask;
         return SCALEFS_OK;
     }
-    if ((*mode & S_IFMT) == S_IFDIR) {
-        acl->dflt = malloc(acl->access_len);
-        if (!acl->dflt) {
-            sfs_drivers_inherit_free(acl);
-            return SCALEFS_E_NOMEM;
-        }
-        memcpy(acl->dflt, acl->access, acl->access_len);
-        acl->dflt_len = acl->access_len;
-    }
-    sfs_drivers_acl_create(acl->access, acl->access_len, mode);
-    if (sfs_drivers_acl_is_mode(acl->access, acl->access_len)) {
-        free(acl->access);
-        acl->access = NULL;
-    }
-    return SCALEFS_OK;
-}
-
-int sfs_drivers_inherit_apply(struct driver *d, uint64_t ino, struct inherited_acl *acl)
-{
-    int code = SCALEFS_OK;
-    if (acl->access)
-        code = scalefs_setxattr(d->fs, ino, SFS_ACL_ACCESS, acl->access, acl->access_len, 0);
-    if (!code && acl->dflt)
-        code = scalefs_setxattr(d->fs, ino, SFS_ACL_DEFAULT, acl->dflt, acl->dflt_len, 0);
     return code;
-}
-
-void sfs_drivers_inherit_free(struct inherited_acl *acl)
-{
-    free(acl->access);
-    free(acl->dflt);
-    *acl = (struct inherited_acl){0};
 }
 
 int sfs_drivers_drop_privileges(struct driver *d, uint64_t ino)
@@ -142,51 +72,16 @@ int sfs_drivers_setattr(struct driver *d, uint64_t ino, const struct scalefs_att
     bool drops = mask & SCALEFS_SET_KILL_SUID;
     int code;
     if (mask & (SCALEFS_SET_UID | SCALEFS_SET_GID)) {
-        /* A new owner does not inherit what the file was trusted with; directories keep theirs. */
+        /* A new owner does not inherit what the file was trusted with; directories keep theirs. (The
+         * library drops the set-id bits.) */
         code = scalefs_getattr(d->fs, ino, attr);
         if (code)
             return code;
-        if ((attr->mode & S_IFMT) != S_IFDIR) {
-            drops = true;
-            if (attr->mode & (S_ISUID | S_ISGID))
-                mask |= SCALEFS_SET_KILL_SUID;
-        }
+        drops |= (attr->mode & S_IFMT) != S_IFDIR;
     }
     code = scalefs_setattr(d->fs, ino, values, mask, attr);
     if (!code && drops)
         code = remove_if_there(d, ino, XATTR_CAPABILITY);
-    if (!code && (mask & SCALEFS_SET_MODE)) {
-        uint8_t *acl;
-        size_t len;
-        code = read_acl(d, ino, SFS_ACL_ACCESS, &acl, &len);
-        if (!code && acl) {
-            sfs_drivers_acl_chmod(acl, len, attr->mode);
-            code = scalefs_setxattr(d->fs, ino, SFS_ACL_ACCESS, acl, len, 0);
-        }
-        free(acl);
-    }
-    return code;
-}
-
-/* An access list also sets the mode, and where it says no more than a mode can, only the mode. */
-static int set_access_acl(struct driver *d, uint64_t ino, const uint8_t *acl, size_t len, unsigned flags,
-                          bool kill_sgid)
-{
-    if (!sfs_drivers_acl_valid(acl, len))
-        return SCALEFS_E_INVAL;
-    struct scalefs_attr attr;
-    int code = scalefs_getattr(d->fs, ino, &attr);
-    if (code)
-        return code;
-    attr.mode = (attr.mode & ~0777u) | sfs_drivers_acl_mode(acl, len);
-    if (kill_sgid)
-        attr.mode &= ~(uint32_t)S_ISGID;
-    if (sfs_drivers_acl_is_mode(acl, len))
-        code = remove_if_there(d, ino, SFS_ACL_ACCESS);
-    else
-        code = scalefs_setxattr(d->fs, ino, SFS_ACL_ACCESS, acl, len, flags);
-    if (!code)
-        code = scalefs_setattr(d->fs, ino, &attr, SCALEFS_SET_MODE, &attr);
     return code;
 }
 
@@ -194,15 +89,20 @@ int sfs_drivers_setxattr(struct driver *d, uint64_t ino, const char *name, const
                          unsigned flags, bool kill_sgid)
 {
     unsigned known = 0;
-    if (flags & 1) /* XATTR_CREATE */
+    if (flags & XATTR_CREATE)
         known |= SCALEFS_XATTR_CREATE;
-    if (flags & 2) /* XATTR_REPLACE */
+    if (flags & XATTR_REPLACE)
         known |= SCALEFS_XATTR_REPLACE;
-    if (!strcmp(name, SFS_ACL_ACCESS))
-        return set_access_acl(d, ino, value, len, known, kill_sgid);
-    if (!strcmp(name, SFS_ACL_DEFAULT) && !sfs_drivers_acl_valid(value, len))
-        return SCALEFS_E_INVAL;
-    return scalefs_setxattr(d->fs, ino, name, value, len, known);
+    int code = scalefs_setxattr(d->fs, ino, name, value, len, known);
+    struct scalefs_attr attr;
+    if (code || !kill_sgid)
+        return code;
+    /* An access list, set by someone outside the file's group. */
+    code = scalefs_getattr(d->fs, ino, &attr);
+    if (code || !(attr.mode & S_ISGID))
+        return code;
+    attr.mode &= ~(uint32_t)S_ISGID;
+    return scalefs_setattr(d->fs, ino, &attr, SCALEFS_SET_MODE, &attr);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -253,7 +153,7 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     int code = scalefs_removexattr(driver_of(req)->fs, ino, name);
     /* "No list" is the same as the list that says what the mode says, so it can always be removed. */
-    if (code == SCALEFS_E_NODATA && (!strcmp(name, SFS_ACL_ACCESS) || !strcmp(name, SFS_ACL_DEFAULT)))
+    if (code == SCALEFS_E_NODATA && (!strcmp(name, XATTR_ACL_ACCESS) || !strcmp(name, XATTR_ACL_DEFAULT)))
         code = SCALEFS_OK;
     reply_code(req, code);
 }

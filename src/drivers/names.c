@@ -110,25 +110,16 @@ static struct scalefs_owner owner_of(fuse_req_t req)
     return (struct scalefs_owner){.uid = context->uid, .gid = context->gid};
 }
 
-/* A new inode of any type but a symbolic link, with what it inherits. */
+/* A new inode of any type but a symbolic link. */
 static int make(fuse_req_t req, uint64_t dir, const char *name, uint32_t mode, dev_t rdev,
                 struct scalefs_attr *attr)
 {
     struct driver *d = driver_of(req);
-    struct inherited_acl acl;
-    int code = sfs_drivers_inherit(d, dir, fuse_req_ctx(req)->umask, &mode, &acl);
+    int code = sfs_drivers_new_mode(d, dir, fuse_req_ctx(req)->umask, &mode);
     if (code)
         return code;
-    code = scalefs_mknod(d->fs, dir, name, strlen(name), mode, major(rdev), minor(rdev), owner_of(req),
+    return scalefs_mknod(d->fs, dir, name, strlen(name), mode, major(rdev), minor(rdev), owner_of(req),
                          attr);
-    if (!code) {
-        code = sfs_drivers_inherit_apply(d, attr->ino, &acl);
-        if (code) /* without its access list it must not stay */
-            (void)((mode & S_IFMT) == S_IFDIR ? scalefs_rmdir(d->fs, dir, name, strlen(name))
-                                              : scalefs_unlink(d->fs, dir, name, strlen(name)));
-    }
-    sfs_drivers_inherit_free(&acl);
-    return code;
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)

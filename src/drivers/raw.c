@@ -195,19 +195,11 @@ static void do_tmpfile(struct driver *d, const struct fuse_in_header *in,
                        const struct fuse_create_in *arg)
 {
     struct scalefs_owner owner = {.uid = in->uid, .gid = in->gid};
-    struct inherited_acl acl;
     struct scalefs_attr attr;
     uint32_t mode = (arg->mode & ~SCALEFS_S_IFMT) | SCALEFS_S_IFREG;
-    int code = sfs_drivers_inherit(d, in->nodeid, arg->umask, &mode, &acl);
-    if (!code) {
+    int code = sfs_drivers_new_mode(d, in->nodeid, arg->umask, &mode);
+    if (!code)
         code = scalefs_tmpfile(d->fs, in->nodeid, mode, owner, &attr);
-        if (!code) {
-            code = sfs_drivers_inherit_apply(d, attr.ino, &acl);
-            if (code)
-                scalefs_release_hold(d->fs, attr.ino, 1);
-        }
-        sfs_drivers_inherit_free(&acl);
-    }
     if (code) {
         send_code(d, in, code);
         return;
