@@ -4,6 +4,7 @@
  * opened: an older one with many dead rows, or a new one, or at last any that has a row. Groups with a column on an
  * absent disk come last of all: their rows would be owed.
  */
+#include "store/care_internal.h"
 #include "store/internal.h"
 #include "store/move.h"
 
@@ -133,7 +134,6 @@ static int new_group(struct sfs_store *s, enum sfs_class class, bool use_reserve
             return SCALEFS_E_NOMEM;
         }
     }
-    s->estimate_stale = true;
     return SCALEFS_OK;
 }
 
@@ -148,7 +148,8 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
     for (;;) {
         err = SCALEFS_OK;
         bool made = false;
-        g = is_log ? NULL : find_group(s, class, 2, true);
+        /* What may use the reserve takes any row there is before it. */
+        g = is_log ? NULL : find_group(s, class, use_reserve ? 0 : 2, true);
         if (!g) {
             err = new_group(s, class, use_reserve, &g);
             made = !err;
@@ -378,6 +379,7 @@ int sfs_space_take_log(struct sfs_store *s, bool use_reserve, uint32_t len, stru
         g->record.state = SFS_GROUP_CLOSED;
         sfs_table_mark_group(s->pool, g);
         s->emptied = true;
+        sfs_care_wake(s); /* it can be packed now */
         if (empty)
             break; /* even an empty log is too small for it */
     }
@@ -410,7 +412,6 @@ void sfs_space_free_empty(struct sfs_store *s)
         sfs_free(s->env, g->rows);
         g->rows = NULL;
         sfs_group_free(s->pool, g);
-        s->estimate_stale = true;
     }
 }
 
@@ -442,12 +443,11 @@ void sfs_space_count(struct sfs_store *s)
     s->node_room = nodes;
     size_t limit = (size_t)(nodes / 6);
     s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;
-    s->estimate_stale = false;
 }
 
 int sfs_space_node_room(struct sfs_store *s)
 {
-    if (s->node_room < 256 || s->estimate_stale)
+    if (s->node_room < 512)
         sfs_space_count(s);
     return s->node_room < 128 ? SCALEFS_E_NOSPC : SCALEFS_OK;
 }
@@ -464,15 +464,21 @@ static bool promise(struct sfs_store *s, uint64_t bytes)
 
 int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
 {
-    int err = SCALEFS_OK;
     sfs_store_lock(s);
-    while (!promise(s, bytes) && !err) {
-        sfs_store_unlock(s);
-        err = sfs_make_room(s);
-        sfs_store_lock(s);
+    bool promised = promise(s, bytes);
+    if (!s->dirty_since_ns) { /* data will wait in memory: the background checkpoint must come */
+        s->dirty_since_ns = sfs_now_ns(s->env);
+        sfs_cond_broadcast(&s->wake);
     }
     sfs_store_unlock(s);
-    return err;
+    if (promised)
+        return SCALEFS_OK;
+    /* What was freed a moment ago counts once no openable record needs it; logs become smaller when they are packed. */
+    int err = sfs_settle(s);
+    sfs_store_lock(s);
+    promised = !err && promise(s, bytes);
+    sfs_store_unlock(s);
+    return promised ? SCALEFS_OK : err ? err : SCALEFS_E_NOSPC;
 }
 
 void sfs_store_unreserve(struct sfs_store *s, uint64_t bytes)

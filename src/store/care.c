@@ -1,0 +1,267 @@
+/* The background task of care: what is to be done next, one small step at a time. See care.h.
+ *
+ * What there is to do follows from the state of pool and store alone, so nothing is planned or queued: after each
+ * step, and whenever something changed (sfs_care_wake), the task looks again. Work that cannot go on (no room, no disk) is
+ * blocked with a reason, and tried again after the next change, or after a while.
+ */
+#include "store/care_internal.h"
+
+#include "store/move.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define RETRY_NS 10000000000ull
+
+int sfs_care_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
+{
+    if (info) {
+        info->error = error;
+        va_list args;
+        va_start(args, format);
+        vsnprintf(info->text, sizeof info->text, format, args);
+        va_end(args);
+    }
+    return error;
+}
+
+void sfs_care_wake(struct sfs_store *s)
+{
+    if (!s->care)
+        return;
+    s->care->wakes++;
+    s->care->busy = s->care->task != NULL;
+    sfs_cond_signal(&s->care->wake);
+}
+
+bool sfs_care_stopping(const struct sfs_care *care)
+{
+    return care->stopping;
+}
+
+/* --- blocked work --- */
+
+const char *sfs_care_blocked(const struct sfs_care *care, uint16_t member)
+{
+    for (size_t i = 0; i < care->block_count; i++)
+        if (care->blocks[i].member == member)
+            return care->blocks[i].reason;
+    return NULL;
+}
+
+void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason)
+{
+    struct sfs_env *env = care->s->env;
+    if (sfs_care_blocked(care, member) ||
+        sfs_vec_reserve(env, &care->blocks, &care->block_cap, care->block_count + 1, sizeof *care->blocks))
+        return;
+    struct sfs_care_block *b = &care->blocks[care->block_count++];
+    b->member = member;
+    snprintf(b->reason, sizeof b->reason, "%s", reason);
+}
+
+/* --- speed --- */
+
+void sfs_care_moved(struct sfs_care *care, uint64_t bytes)
+{
+    uint64_t now = sfs_now_ns(care->s->env), past = now - care->rate_since_ns;
+    care->rate_bytes += bytes;
+    if (past < 1000000000u)
+        return;
+    /* After a pause the old figure means nothing. */
+    uint64_t fresh = (uint64_t)((double)care->rate_bytes * 1e9 / (double)past);
+    care->rate = care->rate && past < 5000000000u ? (care->rate * 3 + fresh) / 4 : fresh;
+    care->rate_bytes = 0;
+    care->rate_since_ns = now;
+}
+
+/* --- steps --- */
+
+/* Logs that were being filled when the pool was closed, or whose group got a moving column, take nothing more. */
+static void close_idle_logs(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_LANDING && g->record.state == SFS_GROUP_OPEN && !g->allocating &&
+            g->in_flight == 0) {
+            g->record.state = SFS_GROUP_CLOSED;
+            sfs_table_mark_group(s->pool, g);
+        }
+    }
+    sfs_store_unlock(s);
+}
+
+/* The next closed log. What could not be read of it stays, so a log is packed once only. locked */
+static struct sfs_group *log_to_pack(struct sfs_store *s)
+{
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_LANDING && g->record.state == SFS_GROUP_CLOSED && !g->allocating &&
+            g->in_flight == 0 && g->count.live > 0 && !g->moving && !g->store)
+            return g;
+    }
+    return NULL;
+}
+
+bool sfs_care_pack(struct sfs_store *s)
+{
+    close_idle_logs(s);
+    sfs_store_lock(s);
+    struct sfs_group *g = s->pool->suspended ? NULL : log_to_pack(s);
+    uint32_t number = g ? g->record.group : 0;
+    uint64_t generation = g ? g->record.generation : 0;
+    sfs_store_unlock(s);
+    if (!g)
+        return false;
+    int err = sfs_move_landing(s, number);
+    sfs_store_lock(s);
+    g = sfs_group_of(s->pool, number);
+    if (!err && g && g->record.generation == generation)
+        g->store = s; /* seen */
+    if (err && err != SCALEFS_E_CHANGED)
+        s->care->retry = true;
+    sfs_store_unlock(s);
+    return err == SCALEFS_OK;
+}
+
+bool sfs_care_step(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    bool may = !s->pool->suspended && !s->pool->read_only;
+    sfs_store_unlock(s);
+    if (!may)
+        return false;
+    return sfs_care_pack(s) || sfs_care_scrub_step(s);
+}
+
+static void run(void *context)
+{
+    struct sfs_care *care = context;
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    while (!care->stopping) {
+        uint64_t seen = care->wakes;
+        care->busy = true;
+        sfs_store_unlock(s);
+        bool did = sfs_care_step(s);
+        sfs_store_lock(s);
+        if (did || care->stopping)
+            continue;
+        if (care->wakes == seen) {
+            care->busy = false;
+            if (!care->block_count && !care->retry)
+                sfs_cond_wait(&care->wake, s->lock);
+            else
+                sfs_cond_wait_until(&care->wake, s->lock, sfs_now_ns(s->env) + RETRY_NS);
+        }
+        care->block_count = 0;
+        care->retry = false;
+    }
+    sfs_store_unlock(s);
+}
+
+/* Called by the pool when a member went or its errors changed. */
+static void member_changed(void *context)
+{
+    struct sfs_store *s = context;
+    sfs_store_lock(s);
+    sfs_care_wake(s);
+    sfs_store_unlock(s);
+}
+
+int sfs_care_start(struct sfs_store *s)
+{
+    struct sfs_care *care = sfs_zalloc(s->env, sizeof *care);
+    if (!care)
+        return SCALEFS_E_NOMEM;
+    care->s = s;
+    sfs_cond_init(&care->wake, s->env);
+    sfs_store_lock(s);
+    s->care = care;
+    s->pool->on_member_change = member_changed;
+    s->pool->on_member_change_context = s;
+    sfs_store_unlock(s);
+    if (s->options.no_background || s->pool->read_only)
+        return SCALEFS_OK;
+    care->busy = true;
+    return sfs_task_start(s->env, "care", run, care, &care->task);
+}
+
+void sfs_care_stop(struct sfs_store *s)
+{
+    struct sfs_care *care = s->care;
+    if (!care)
+        return;
+    sfs_store_lock(s);
+    care->stopping = true;
+    sfs_cond_broadcast(&care->wake);
+    sfs_store_unlock(s);
+    if (care->task)
+        sfs_task_join(s->env, care->task);
+    sfs_store_lock(s);
+    s->pool->on_member_change = NULL;
+    s->care = NULL;
+    sfs_store_unlock(s);
+    sfs_cond_deinit(&care->wake);
+    sfs_free(s->env, care->blocks);
+    sfs_free(s->env, care);
+}
+
+/* --- what users ask for --- */
+
+int sfs_care_offline(struct sfs_store *s, uint16_t index, struct scalefs_error_info *info)
+{
+    char why[400] = "";
+    int err = SCALEFS_OK;
+    sfs_store_lock(s);
+    struct sfs_pool *pool = s->pool;
+    struct sfs_member *m = sfs_member_of(pool, index);
+    if (m && m->disk) {
+        unsigned absent = 1;
+        for (unsigned i = 0; i < pool->member_count; i++)
+            absent += pool->members[i].used && !pool->members[i].disk &&
+                      pool->members[i].record.state != SFS_DISK_FAILED;
+        unsigned worst = 0;
+        for (uint32_t n = 0; n < pool->group_cap; n++) {
+            struct sfs_group *g = pool->groups[n];
+            unsigned left = 0, here = 0;
+            for (unsigned c = 0; g && c < (unsigned)g->record.k + g->record.m; c++) {
+                struct sfs_member *on = sfs_member_of(pool, g->record.columns[c].disk);
+                bool there = on && on->disk && (on->complete || g->count.last_txn <= on->record.flushed_txn);
+                here += on == m;
+                left += there && on != m;
+            }
+            worst += g && (g->count.live || g->in_flight) && here && left < g->record.k;
+        }
+        if (absent > pool->config.failover)
+            snprintf(why, sizeof why, "failover is %u, and %u disk%s would be absent", pool->config.failover, absent,
+                     absent == 1 ? "" : "s");
+        else if (worst)
+            snprintf(why, sizeof why, "data that lies on it is not yet rebuilt elsewhere");
+    }
+    sfs_store_unlock(s);
+    if (why[0])
+        return sfs_care_refuse(info, SCALEFS_E_BUSY,
+                               "Disk %u cannot go offline: %s, so files could not be reached. Bring back the absent disks or "
+                               "wait until nothing is left to do, then try again.", index, why);
+    err = sfs_member_offline(s->pool, index, info);
+    if (!err && !s->pool->read_only)
+        err = sfs_checkpoint(s, false, false, true);
+    return err;
+}
+
+int sfs_care_online(struct sfs_store *s, struct sfs_disk *disk, struct scalefs_error_info *info)
+{
+    int err = sfs_member_online(s->pool, disk, info);
+    if (err)
+        return err;
+    sfs_store_lock(s);
+    sfs_care_wake(s);
+    sfs_store_unlock(s);
+    /* The disk is the pool's from here on, whatever becomes of this checkpoint; the next one says the same. */
+    err = sfs_checkpoint(s, false, false, true);
+    if (err)
+        sfs_log(s->env, SFS_LOG_WARN, "care", err, "a returning disk is not yet recorded: %s", scalefs_error_text(err));
+    return SCALEFS_OK;
+}
