@@ -83,8 +83,8 @@ static int admit_zoned(struct sim_disk *d, struct request *q, const struct sfs_i
         if (io->offset != start)
             return SCALEFS_E_INVAL;
         if (z->in_flight)
-            sim_fail(d->farm->sim, "%s: reset of the zone at %" PRIu64 " while it is written", d->name,
-                     start);
+            sim_fail(d->farm->sim, "%s: reset of the zone at %" PRIu64 " while it is written",
+                     d->name, start);
         z->pointer = start;
         q->record = record_new(SFS_IO_ZONE_RESET, start, 0);
         return SCALEFS_OK;
@@ -197,9 +197,10 @@ static int read_now(struct sim_disk *d, struct sfs_io *io)
         sim_disk_make_unreadable(d, (first + prng_below(&d->prng, n)) * SIM_PAGE, SIM_PAGE);
     for (uint64_t i = 0; i < n; i++, to += SIM_PAGE) {
         const struct page *p = page_seen(d, first + i);
+        uint64_t offset = (first + i) * SIM_PAGE;
         if (p && p->damage & SIM_UNREADABLE)
             return SCALEFS_E_IO;
-        bool beyond = d->zones && (first + i) * SIM_PAGE >= zone_of(d, (first + i) * SIM_PAGE)->pointer;
+        bool beyond = d->zones && offset >= zone_of(d, offset)->pointer;
         if (p && !beyond)
             memcpy(to, p->bytes, SIM_PAGE);
         else

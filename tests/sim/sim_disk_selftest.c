@@ -15,15 +15,16 @@ static enum sim_end live(struct world *w, void (*fn)(struct world *, void *), vo
     return world_live(w, &(struct world_life){.main = fn, .arg = arg});
 }
 
-static int io_at(struct world *w, struct sfs_disk *disk, enum sfs_io_op op, uint64_t offset, void *buf,
-                 uint64_t len)
+static int io_at(struct world *w, struct sfs_disk *disk, enum sfs_io_op op, uint64_t offset,
+                 void *buf, uint64_t len)
 {
     struct sfs_io io = {.disk = disk, .op = op, .offset = offset, .buf = buf, .len = len};
     return sfs_io_run(w->env, &io, 1);
 }
 
 /* A page of this byte, written to (or expected at) a place. */
-static int write_byte(struct world *w, struct sfs_disk *disk, uint64_t offset, int byte, uint64_t len)
+static int write_byte(struct world *w, struct sfs_disk *disk, uint64_t offset, int byte,
+                      uint64_t len)
 {
     void *buf = sfs_alloc_io(w->env, len);
     memset(buf, byte, len);
@@ -248,6 +249,36 @@ static void concurrent_requests_have_no_order(void)
         world_deinit(&w);
     }
     CHECK(count[1] > 10 && count[2] > 10);
+}
+
+static void flush_while_writing(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_disk *disk = open_one(w);
+    uint8_t *buf = sfs_alloc_io(w->env, BLOCK);
+    memset(buf, 1, BLOCK);
+    struct sfs_io ios[] = {
+        {.disk = disk, .op = SFS_IO_WRITE, .offset = 0, .buf = buf, .len = BLOCK},
+        {.disk = disk, .op = SFS_IO_FLUSH},
+    };
+    EXPECT(!sfs_io_run(w->env, ios, 2));
+    sim_env_cut(w->sim);
+}
+
+static void flushes_cover_what_was_complete_before(void)
+{
+    int lost = 0;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct world w;
+        uint8_t bytes[BLOCK];
+        world_init(&w, seed);
+        struct sim_disk *d = add_disk(&w);
+        CHECK_EQ(live(&w, flush_while_writing, NULL), SIM_CUT);
+        sim_disk_peek(d, 0, bytes, BLOCK);
+        lost += bytes[0] == 0;
+        world_deinit(&w);
+    }
+    CHECK(lost > 5);
 }
 
 /* Repetition ---------------------------------------------------------------------------------- */
@@ -517,6 +548,8 @@ static void change_buffer(struct world *w, void *arg)
     sfs_io_submit(w->env, &batch, &io, 1);
     buf[100] = 2;
     sfs_io_wait(&batch);
+    sfs_free(w->env, buf);
+    sfs_disk_close(disk);
 }
 
 static void look_too_early(struct world *w, void *arg)
@@ -546,7 +579,8 @@ static void misuse_is_found(void)
     struct world w;
     bool nonsense = false;
     world_init(&w, 1);
-    sim_farm_add(w.farm, &(struct sim_disk_options){.size_bytes = SIZE, .mean_latency_ns = 10000000});
+    sim_farm_add(w.farm,
+                 &(struct sim_disk_options){.size_bytes = SIZE, .mean_latency_ns = 10000000});
     struct world_life l = {.main = change_buffer, .quiet = true};
     CHECK_EQ(world_live(&w, &l), SIM_FAILED);
     l.main = leak;
@@ -603,6 +637,7 @@ int main(int argc, char **argv)
     RUN(liars_are_no_help);
     RUN(cuts_tear_and_reorder);
     RUN(concurrent_requests_have_no_order);
+    RUN(flushes_cover_what_was_complete_before);
     RUN(same_seed_same_disks);
     RUN(injected_faults_are_seen_and_healed);
     RUN(faults_at_rates_come_within_the_budget);

@@ -139,7 +139,8 @@ void *sim_memory_alloc(struct sfs_env *env, size_t bytes, size_t align)
     if (align < 16)
         align = 16;
     void *raw = sim_must(malloc(sizeof(struct sim_block) + bytes + align));
-    uintptr_t user = ((uintptr_t)raw + sizeof(struct sim_block) + align - 1) & ~(uintptr_t)(align - 1);
+    uintptr_t user = (uintptr_t)raw + sizeof(struct sim_block) + align - 1;
+    user &= ~(uintptr_t)(align - 1);
     struct sim_block *b = (struct sim_block *)user - 1;
     b->raw = raw;
     b->bytes = bytes;

@@ -97,7 +97,8 @@ struct sim_work {
     struct sim_work *next;
     void (*fn)(struct sim_work *work);
 };
-void sim_env_interrupt(struct sim_env *sim, struct sim_work *work, void (*fn)(struct sim_work *work));
+void sim_env_interrupt(struct sim_env *sim, struct sim_work *work,
+                       void (*fn)(struct sim_work *work));
 
 /* Counts a disk request and cuts when it was the chosen one; a point where others may run. */
 void sim_env_count_io(struct sim_env *sim);

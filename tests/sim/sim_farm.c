@@ -202,7 +202,8 @@ static void kill_requests(struct sim_disk *d)
     for (size_t i = 0; d->zones && i < d->cache_count; i++) {
         const struct record *r = d->cache[i];
         struct zone *z = zone_of(d, r->offset);
-        z->pointer = r->op == SFS_IO_ZONE_RESET ? zone_start(d, z) : r->offset + r->count * SIM_PAGE;
+        bool reset = r->op == SFS_IO_ZONE_RESET;
+        z->pointer = reset ? zone_start(d, z) : r->offset + r->count * SIM_PAGE;
     }
 }
 

@@ -492,7 +492,8 @@ static void release(struct sim_env *sim, struct sfs_mutex *m)
 {
     check_mutex(sim, m);
     if (m->opaque[OWNER] != self_as_owner(sim))
-        sim_fail(sim, "mutex %" PRIu64 " is unlocked by a task that does not hold it", m->opaque[ID]);
+        sim_fail(sim, "mutex %" PRIu64 " is unlocked by a task that does not hold it",
+                 m->opaque[ID]);
     fiber_release(m);
     m->opaque[OWNER] = 0;
     if (m->opaque[WAITER_COUNT])

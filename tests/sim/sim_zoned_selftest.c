@@ -264,14 +264,17 @@ static void reset_while_written(struct world *w, void *arg)
         {.disk = disk, .op = SFS_IO_ZONE_RESET, .len = ZONE},
     };
     sfs_io_run(w->env, ios, 2);
+    sfs_free(w->env, buf);
+    sfs_disk_close(disk);
 }
 
 static void resets_wait_for_writes(void)
 {
     struct world w;
     world_init(&w, 1);
-    sim_farm_add(w.farm, &(struct sim_disk_options){
-                             .size_bytes = ZONES * ZONE, .zone_bytes = ZONE, .mean_latency_ns = 10000000});
+    sim_farm_add(w.farm, &(struct sim_disk_options){.size_bytes = ZONES * ZONE,
+                                                    .zone_bytes = ZONE,
+                                                    .mean_latency_ns = 10000000});
     CHECK_EQ(world_live(&w, &(struct world_life){.main = reset_while_written, .quiet = true}),
              SIM_FAILED);
     world_deinit(&w);
