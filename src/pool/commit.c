@@ -222,3 +222,11 @@ int sfs_commit_write(struct sfs_pool *pool, struct sfs_commit_job *job)
     job_free(pool, job);
     return err;
 }
+
+void sfs_commit_discard(struct sfs_pool *pool, struct sfs_commit_job *job)
+{
+    sfs_mutex_lock(&pool->lock);
+    sfs_table_dropped(pool, &job->table);
+    sfs_mutex_unlock(&pool->lock);
+    job_free(pool, job);
+}

@@ -115,7 +115,7 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
         s->applied++;
         if (!s->dirty_since_ns) {
             s->dirty_since_ns = sfs_now_ns(s->env);
-            sfs_cond_signal(&s->wake);
+            sfs_cond_broadcast(&s->wake);
         }
     }
     sfs_need_done(s, &need);

@@ -17,7 +17,7 @@ struct taken {
 struct sfs_batch {
     struct sfs_store *s;
     unsigned temperature;
-    bool use_reserve, store_only;
+    bool use_reserve, pad;
     int error;
     uint8_t compression;
     int level;
@@ -69,6 +69,11 @@ void sfs_batch_use_reserve(struct sfs_batch *b)
     b->use_reserve = true;
 }
 
+void sfs_batch_pad(struct sfs_batch *b)
+{
+    b->pad = true;
+}
+
 static size_t row_bytes(const struct sfs_batch *b)
 {
     return (size_t)sfs_group_row_bytes(&b->group);
@@ -82,6 +87,8 @@ static unsigned columns(const struct sfs_batch *b)
 /* Bytes left for extents in the open row when it gets one entry more. */
 static uint32_t room(const struct sfs_batch *b)
 {
+    if (b->entry_count >= SFS_SUMMARY_ENTRIES_MAX)
+        return 0;
     uint32_t blocks = sfs_summary_blocks(columns(b), (uint32_t)b->entry_count + 1);
     uint64_t tail = (uint64_t)blocks * SFS_BLOCK;
     if (tail > sfs_group_unit(&b->group) || b->fill + tail >= row_bytes(b))
@@ -93,9 +100,9 @@ static int open_row(struct sfs_batch *b)
 {
     struct sfs_store *s = b->s;
     int err = sfs_vec_reserve(s->env, &b->rows, &b->row_cap, b->row_count + 1, sizeof *b->rows);
-    while (!err) {
+    for (unsigned tries = 0; !err; tries++) {
         err = sfs_space_take(s, SFS_CLASS_DATA, b->temperature, b->use_reserve, &b->group, &b->row);
-        if (err != SCALEFS_E_NOSPC || b->use_reserve)
+        if (err != SCALEFS_E_NOSPC || b->use_reserve || tries == 32)
             break;
         err = sfs_make_room(s);
     }
@@ -358,7 +365,7 @@ int sfs_batch_end(struct sfs_batch *b, bool tail, size_t *kept, const struct sfs
     *pieces = NULL;
     size_t count = b->count;
     if (b->open && b->entry_count > 0 && !b->error) {
-        if (room(b) < SFS_BLOCK || (!tail && b->fill + SFS_BLOCK >= row_bytes(b)))
+        if (room(b) < SFS_BLOCK || (!tail && b->pad))
             b->error = seal_row(b); /* as good as full */
         else if (!tail)
             count = b->first;

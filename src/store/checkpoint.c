@@ -236,8 +236,13 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
     if (!err) {
         s->durable = w.applied;
         sfs_groups_reclaim(s->pool);
-        s->estimate_stale = true;
-        s->dirty_since_ns = s->applied == w.applied ? 0 : sfs_now_ns(s->env);
+        sfs_space_count(s);
+        /* Data that waits in memory (reserved) has waited since before: an fsync of one file is no reason to
+         * let the others wait longer. */
+        if (s->applied == w.applied && !s->reserved)
+            s->dirty_since_ns = 0;
+        else if (!s->dirty_since_ns)
+            s->dirty_since_ns = sfs_now_ns(s->env);
     }
     return err;
 }
@@ -274,6 +279,11 @@ int sfs_store_sync(struct sfs_store *s)
     return sfs_checkpoint(s, false, false, false);
 }
 
+int sfs_store_commit(struct sfs_store *s)
+{
+    return sfs_checkpoint(s, false, false, true);
+}
+
 /* --- the background checkpoint --- */
 
 static void background(void *context)
@@ -294,8 +304,13 @@ static void background(void *context)
         s->dirty_since_ns = 0;
         int (*flush)(void *) = s->flush;
         void *flush_context = s->flush_context;
+        s->flushing = true;
         sfs_store_unlock(s);
         int err = flush ? flush(flush_context) : SCALEFS_OK;
+        sfs_store_lock(s);
+        s->flushing = false;
+        sfs_cond_broadcast(&s->wake);
+        sfs_store_unlock(s);
         int err2 = sfs_store_sync(s);
         sfs_store_lock(s);
         if ((err || err2) && !s->dirty_since_ns)
@@ -323,6 +338,8 @@ void sfs_background_stop(struct sfs_store *s)
 void sfs_store_set_flusher(struct sfs_store *s, int (*flush)(void *context), void *context)
 {
     sfs_store_lock(s);
+    while (s->flushing) /* whose flusher it was may go away after this */
+        sfs_cond_wait(&s->wake, s->lock);
     s->flush = flush;
     s->flush_context = context;
     sfs_store_unlock(s);

@@ -61,7 +61,8 @@ void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta)
         g->rows[row].txn = SFS_TAKEN_TXN;
     if (g->count.live == 0)
         s->emptied = true;
-    s->estimate_stale = true;
+    if (delta > 0 && g->record.class == SFS_CLASS_DATA) /* what is freed is counted at the next checkpoint */
+        s->free_estimate -= s->free_estimate < (uint64_t)delta ? s->free_estimate : (uint64_t)delta;
     if (!has_rows(g))
         return;
     /* A chunk is always written whole (64 rows × 12 bytes), so that rows can be counted in place. */
@@ -79,6 +80,8 @@ void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta)
     int64_t before = sfs_get32(at), live = before + delta;
     SFS_ASSERT(live >= 0 && live <= UINT32_MAX);
     sfs_put32(at, (uint32_t)live);
+    if (!g->rows && (before == 0) != (live == 0)) /* the pool counts rows only where their states are loaded */
+        g->count.used_rows = before == 0 ? g->count.used_rows + 1 : g->count.used_rows - 1;
     /* Left over from an older group of the same number: counts as dead. */
     if (before == 0 || live == 0)
         sfs_put64(at + 4, s->pool->txn);

@@ -94,13 +94,13 @@ struct sfs_store {
     bool stopping;
     int (*flush)(void *);
     void *flush_context;
+    bool flushing; /* it is being called */
     int last_checkpoint_error;
 
     /* space */
     struct sfs_group *open_groups[SFS_CLASSES][2]; /* [class][temperature] */
     uint64_t reserved;
     uint64_t free_estimate; /* bytes that can be promised, as last counted */
-    bool estimate_stale;
     struct sfs_fresh fresh; /* each has in_flight raised until its headers are written */
     size_t dirty_limit;     /* dirty nodes that make a transaction wait for a checkpoint */
     uint64_t node_room;     /* metadata nodes that could still be written, as last counted */
@@ -228,5 +228,7 @@ int sfs_batch_add_moved(struct sfs_batch *b, uint64_t id, const struct sfs_exten
                         const struct sfs_entry *owner);
 /* Lets a batch use the reserve (movers that free space). */
 void sfs_batch_use_reserve(struct sfs_batch *b);
+/* Without a tail, the last row is written with a gap instead of being dropped (compaction: fewer rows are full of less). */
+void sfs_batch_pad(struct sfs_batch *b);
 
 #endif

@@ -200,6 +200,7 @@ static void give_up(struct mover *m)
 
 int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved)
 {
+    *moved = 0;
     struct sfs_group_record g;
     if (!sfs_group_copy(s->pool, group, &g))
         return SCALEFS_E_CHANGED;
@@ -207,6 +208,7 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
     int err = begin(s, &m);
     if (err)
         return err;
+    sfs_batch_pad(m.batch);
     for (size_t i = 0; i < count && !err; i++) {
         struct listing l;
         err = row_listing(s, &g, rows[i], &l);
@@ -268,15 +270,15 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
         else
             err = commit(&m, true, NULL);
     }
+    sfs_store_lock(s);
+    if (!err && there->count.live > 0)
+        there->store = there; /* what could not be read stays; not tried again before the next opening */
+    sfs_store_unlock(s);
     sfs_space_log_done(s, group);
     return err;
 }
 
 /* --- compaction --- */
-
-struct victim {
-    uint32_t group, row, live;
-};
 
 /* Rows of one group that are least alive, at most `cap`, their live bytes together more than one row. */
 static int find_rows(struct sfs_store *s, uint32_t group, uint32_t *rows, size_t cap, size_t *count, uint64_t *gain)
@@ -313,20 +315,21 @@ static int find_rows(struct sfs_store *s, uint32_t group, uint32_t *rows, size_t
         if (*count * payload >= live + 2 * payload)
             break;
     }
-    if (*count * payload > live)
+    if (*count * payload >= live + payload) /* at least one row comes free */
         *gain = *count * payload - live;
     sfs_free(s->env, states);
     return there ? err : SCALEFS_E_CHANGED;
 }
 
-static uint32_t worst_group(struct sfs_store *s, uint32_t from)
+/* The group with the most dead bytes in rows that are partly alive, of those not looked at yet. */
+static uint32_t worst_group(struct sfs_store *s, const bool *looked, uint32_t count)
 {
     uint32_t best = SFS_NONE32;
     uint64_t best_dead = 0;
     sfs_store_lock(s);
-    for (uint32_t i = from; i < s->pool->group_cap; i++) {
+    for (uint32_t i = 0; i < s->pool->group_cap && i < count; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->record.class != SFS_CLASS_DATA || g->moving || (uintptr_t)g->store == UINTPTR_MAX)
+        if (!g || g->record.class != SFS_CLASS_DATA || g->moving || looked[i])
             continue;
         uint64_t used = g->count.used_rows * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
         uint64_t dead = used > g->count.live ? used - g->count.live : 0;
@@ -339,39 +342,45 @@ static uint32_t worst_group(struct sfs_store *s, uint32_t from)
     return best;
 }
 
+#define COMPACT_ROWS 64
+
 static int compact(struct sfs_store *s)
 {
-    uint32_t rows[64];
-    for (unsigned tries = 0; tries < 64; tries++) {
-        uint32_t group = worst_group(s, 0);
+    uint32_t rows[COMPACT_ROWS], cap = s->pool->group_cap;
+    bool *looked = sfs_zalloc(s->env, cap + 1);
+    if (!looked)
+        return SCALEFS_E_NOMEM;
+    int err = SCALEFS_E_NOSPC;
+    for (;;) {
+        uint32_t group = worst_group(s, looked, cap);
         if (group == SFS_NONE32)
-            return SCALEFS_E_NOSPC;
+            break;
+        looked[group] = true;
         size_t count, moved = 0;
         uint64_t gain;
-        int err = find_rows(s, group, rows, 64, &count, &gain);
-        if (!err && gain > 0)
-            err = sfs_move_rows(s, group, rows, count, false, &moved);
-        if (err && err != SCALEFS_E_CHANGED)
-            return err;
-        if (moved > 0)
-            return SCALEFS_OK;
-        sfs_store_lock(s);
-        struct sfs_group *g = sfs_group_of(s->pool, group);
-        if (g && g->rows == NULL)
-            g->store = (void *)UINTPTR_MAX; /* nothing to gain here now; the mark goes when rows are freed */
-        sfs_store_unlock(s);
+        int failed = find_rows(s, group, rows, COMPACT_ROWS, &count, &gain);
+        if (!failed && gain > 0)
+            failed = sfs_move_rows(s, group, rows, count, false, &moved);
+        if (failed && failed != SCALEFS_E_CHANGED)
+            err = failed;
+        else if (moved > 0)
+            err = SCALEFS_OK;
+        if (failed != SCALEFS_E_CHANGED && (failed || moved > 0))
+            break;
     }
-    return SCALEFS_E_NOSPC;
+    sfs_free(s->env, looked);
+    return err;
 }
 
-static uint32_t closed_landing(struct sfs_store *s, bool any)
+/* A log that is not being filled (any more, or since the last opening). */
+static uint32_t closed_landing(struct sfs_store *s)
 {
     uint32_t found = SFS_NONE32;
     sfs_store_lock(s);
     for (uint32_t i = 0; i < s->pool->group_cap && found == SFS_NONE32; i++) {
         struct sfs_group *g = s->pool->groups[i];
         if (g && g->record.class == SFS_CLASS_LANDING && !g->allocating && g->in_flight == 0 && g->count.live > 0 &&
-            (any || g->record.state == SFS_GROUP_CLOSED))
+            !g->store)
             found = i;
     }
     sfs_store_unlock(s);
@@ -380,19 +389,33 @@ static uint32_t closed_landing(struct sfs_store *s, bool any)
 
 bool sfs_move_landing_next(struct sfs_store *s, int *err)
 {
-    uint32_t group = closed_landing(s, false);
+    uint32_t group = closed_landing(s);
     if (group == SFS_NONE32)
         return false;
     *err = sfs_move_landing(s, group);
     return true;
 }
 
-/* Rows that were freed become usable after two more commits; then logs are packed; then rows are compacted. */
-static int gain_room(struct sfs_store *s)
+/* Rows and columns that were freed become usable after some more commits. */
+static int ripen(struct sfs_store *s)
 {
     int err = SCALEFS_OK;
     for (unsigned i = 0; i < SFS_REUSE_AFTER + 1 && !err; i++)
         err = sfs_checkpoint(s, false, false, true);
+    return err;
+}
+
+int sfs_settle(struct sfs_store *s)
+{
+    int err = SCALEFS_OK;
+    while (!err && sfs_move_landing_next(s, &err)) {
+    }
+    return ripen(s);
+}
+
+static int gain_room(struct sfs_store *s)
+{
+    int err = ripen(s);
     if (err)
         return err;
     sfs_store_lock(s);
@@ -407,9 +430,7 @@ static int gain_room(struct sfs_store *s)
     if (room)
         return SCALEFS_OK;
     err = compact(s);
-    for (unsigned i = 0; i < SFS_REUSE_AFTER + 1 && !err; i++)
-        err = sfs_checkpoint(s, false, false, true);
-    return err;
+    return err ? err : ripen(s);
 }
 
 int sfs_make_room(struct sfs_store *s)

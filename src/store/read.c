@@ -385,6 +385,8 @@ static int gather(struct sfs_store *s, struct sfs_read *reads, size_t count, str
 
 int sfs_store_read(struct sfs_store *s, struct sfs_read *reads, size_t count)
 {
+    if (count == 0)
+        return SCALEFS_OK;
     struct work *work = sfs_zalloc(s->env, count * sizeof *work);
     struct sfs_get *gets = sfs_zalloc(s->env, count * sizeof *gets);
     if (!work || !gets) {

@@ -127,7 +127,7 @@ static int new_group(struct sfs_store *s, enum sfs_class class, bool use_reserve
     if (err)
         return err;
     struct sfs_group *g = *group;
-    if (!g->rows) {
+    if (!g->rows && class != SFS_CLASS_LANDING) {
         g->rows = sfs_zalloc(s->env, g->record.rows * sizeof *g->rows);
         if (!g->rows) {
             sfs_group_free(s->pool, g);

@@ -53,7 +53,6 @@ static int make(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_sto
     s->lock = &pool->lock;
     s->options = *o;
     s->emptied = true;
-    s->estimate_stale = true;
     sfs_mutex_init(&s->spare_lock, env);
     sfs_cond_init(&s->checkpoint_done, env);
     sfs_cond_init(&s->wake, env);
