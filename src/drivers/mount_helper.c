@@ -5,9 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/client.h"
 #include "drivers/fuse.h"
+#include "drivers/place.h"
 
-enum { EXIT_USAGE = 1, EXIT_MOUNT_FAILED = 32 };
+enum { EXIT_USAGE = 1, EXIT_MOUNT_FAILED = 32, UNMOUNT_PATIENCE_S = 600 };
 
 static const char *base_name(const char *program)
 {
@@ -15,10 +17,46 @@ static const char *base_name(const char *program)
     return slash ? slash + 1 : program;
 }
 
+static bool is_unmount(const char *name)
+{
+    return !strcmp(name, "umount.scalefs") || !strcmp(name, "umount.fuse.scalefs");
+}
+
 bool sfs_drivers_is_mount_helper(const char *program)
 {
     const char *name = base_name(program);
-    return !strcmp(name, "mount.scalefs") || !strcmp(name, "mount.fuse.scalefs");
+    return !strcmp(name, "mount.scalefs") || !strcmp(name, "mount.fuse.scalefs") || is_unmount(name);
+}
+
+static bool keep_waiting(void *context)
+{
+    unsigned *seconds = context;
+    return ++*seconds < UNMOUNT_PATIENCE_S;
+}
+
+static int unmount_helper(int argc, char **argv, const char *program)
+{
+    bool detach = false;
+    int letter;
+    while ((letter = getopt(argc, argv, "flnrvcdhN:t:O:")) != -1)
+        detach |= letter == 'l';
+    if (argc - optind != 1) {
+        fprintf(stderr, "usage: %s DIRECTORY [-l]\n", program);
+        return EXIT_USAGE;
+    }
+    const char *directory = argv[optind];
+    struct sfs_control_client *client = NULL;
+    struct scalefs_error_info info = {0};
+    unsigned seconds = 0;
+    (void)sfs_control_find(directory, &client, &info); /* without a server there is nobody to wait for */
+    int error = sfs_drivers_place_unmount(directory, detach);
+    if (error)
+        fprintf(stderr, "%s: %s: %s\n", program, directory, strerror(error));
+    else if (client && !detach && sfs_control_unmount(client, keep_waiting, &seconds, &info))
+        fprintf(stderr, "%s: %s\n", program, info.text);
+    if (client)
+        sfs_control_disconnect(client);
+    return error ? EXIT_MOUNT_FAILED : 0;
 }
 
 int sfs_drivers_mount_helper(int argc, char **argv)
@@ -27,6 +65,8 @@ int sfs_drivers_mount_helper(int argc, char **argv)
     struct scalefs_error_info info = {0};
     bool fake = false;
     const char *program = base_name(argv[0]);
+    if (is_unmount(program))
+        return unmount_helper(argc, argv, program);
     int letter;
     while ((letter = getopt(argc, argv, "sfnvN:t:o:")) != -1) {
         switch (letter) {
