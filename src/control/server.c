@@ -36,6 +36,9 @@ enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_FINISHED };
 struct connection {
     struct scalefs_control *control;
     enum slot_state slot;
+    bool busy;      /* with a request */
+    bool evicted;   /* to be ended: it was idle and another client needs the slot */
+    uint64_t since; /* the longest idle has the smallest */
     int fd;
     pthread_t thread;
     char buffer[SFS_CONTROL_REQUEST_MAX];
@@ -55,7 +58,8 @@ struct scalefs_control {
     pthread_cond_t changed;
     enum state state;
     unsigned inside, waiting;
-    bool closed; /* the pool is, and close_error says how it went */
+    uint64_t clock; /* counts what `since` says */
+    bool closed;    /* the pool is, and close_error says how it went */
     int close_error;
     struct connection connections[SFS_CONTROL_CONNECTIONS];
 };
@@ -209,13 +213,25 @@ static bool read_more(struct connection *c)
     return n > 0;
 }
 
+/* Between requests a connection may be ended; false when it was. */
+static bool set_busy(struct connection *c, bool busy)
+{
+    struct scalefs_control *control = c->control;
+    pthread_mutex_lock(&control->lock);
+    bool stays = !c->evicted;
+    c->busy = busy && stays;
+    c->since = control->clock++;
+    pthread_mutex_unlock(&control->lock);
+    return stays;
+}
+
 static void serve(struct connection *c)
 {
     for (;;) {
         char *newline = memchr(c->buffer, '\n', c->len);
         if (newline) {
             size_t len = (size_t)(newline - c->buffer);
-            if (!handle_line(c, c->buffer, len))
+            if (!set_busy(c, true) || !handle_line(c, c->buffer, len) || !set_busy(c, false))
                 return;
             c->len -= len + 1;
             memmove(c->buffer, newline + 1, c->len);
@@ -262,6 +278,7 @@ static void *connection_main(void *arg)
     close(c->fd);
     c->fd = -1;
     c->slot = SLOT_FINISHED;
+    pthread_cond_broadcast(&control->changed);
     pthread_mutex_unlock(&control->lock);
     return NULL;
 }
@@ -282,16 +299,40 @@ static struct connection *take_slot(struct scalefs_control *control)
     return NULL;
 }
 
-/* Gives the connection a thread. False: there is none. */
+/* Ends the connection that has been idle for longest, one at a time. False: none is. */
+static bool evict(struct scalefs_control *control)
+{
+    struct connection *oldest = NULL;
+    for (size_t i = 0; i < SFS_CONTROL_CONNECTIONS; i++) {
+        struct connection *c = &control->connections[i];
+        if (c->slot != SLOT_RUNNING)
+            continue;
+        if (c->evicted)
+            return true; /* it is on its way */
+        if (!c->busy && (!oldest || c->since < oldest->since))
+            oldest = c;
+    }
+    if (!oldest)
+        return false;
+    oldest->evicted = true;
+    shutdown(oldest->fd, SHUT_RDWR);
+    return true;
+}
+
+/* Gives the connection a thread; one that asks nothing makes room for it. False: all are busy. */
 static bool welcome(struct scalefs_control *control, int fd)
 {
     bool taken = false;
+    struct connection *c;
     pthread_mutex_lock(&control->lock);
-    struct connection *c = control->state == STOPPED ? NULL : take_slot(control);
-    if (c) {
+    while (!(c = take_slot(control)) && control->state != STOPPED && evict(control))
+        pthread_cond_wait(&control->changed, &control->lock);
+    if (c && control->state != STOPPED) {
         c->control = control;
         c->fd = fd;
         c->len = 0;
+        c->busy = c->evicted = false;
+        c->since = control->clock++;
         taken = !pthread_create(&c->thread, NULL, connection_main, c);
         c->slot = taken ? SLOT_RUNNING : SLOT_FREE;
     }

@@ -448,23 +448,52 @@ static void a_client_that_leaves_stops_waiting(void)
     scalefs_control_stop(a.control);
 }
 
+/* As many as there may be, all idle: the one that has been idle for longest goes. */
+static void idle_ones_make_room(void)
+{
+    struct served a;
+    char line[8];
+    int fds[SFS_CONTROL_CONNECTIONS];
+    REQUIRE(serve(&a, "tank", UUID_A, "/mnt"));
+    for (int i = 0; i < SFS_CONTROL_CONNECTIONS; i++) {
+        CHECK((fds[i] = dial(UUID_A)) >= 0);
+        say_line(fds[i], "{\"scalefs\":1,\"verb\":\"hello\"}");
+        hears_type(fds[i], "done");
+    }
+    say_line(fds[0], "{\"scalefs\":1,\"verb\":\"hello\"}");
+    hears_type(fds[0], "done"); /* now the second is the oldest */
+    int fd = dial(UUID_A);
+    say_line(fd, "{\"scalefs\":1,\"verb\":\"status\"}");
+    hears_type(fd, "done");
+    CHECK(!hear(fds[1], line, sizeof(line)) && !line[0]);
+    for (int i = 0; i < SFS_CONTROL_CONNECTIONS; i++) {
+        struct pollfd p = {.fd = fds[i], .events = POLLIN};
+        CHECK_EQ(poll(&p, 1, 0), i == 1);
+        close(fds[i]);
+    }
+    close(fd);
+    scalefs_control_stop(a.control);
+}
+
 static void too_many_are_turned_away(void)
 {
     struct served a;
-    struct heard h = {0};
-    struct scalefs_error_info info;
-    int fds[SFS_CONTROL_CONNECTIONS];
+    int fds[SFS_CONTROL_CONNECTIONS], waiters = SFS_CONTROL_CONNECTIONS - 4;
     REQUIRE(serve(&a, "tank", UUID_A, "/mnt"));
-    for (int i = 0; i < SFS_CONTROL_CONNECTIONS; i++)
-        CHECK((fds[i] = dial(UUID_A)) >= 0);
+    fake_pool_set_busy(&a.pool, true);
+    for (int i = 0; i < SFS_CONTROL_CONNECTIONS; i++) {
+        fds[i] = dial(UUID_A);
+        say_line(fds[i], i < waiters ? "{\"scalefs\":1,\"verb\":\"wait\"}"
+                                     : "{\"scalefs\":1,\"verb\":\"unmount\"}");
+    }
+    while (fake_pool_waiting(&a.pool) < (unsigned)waiters || asked(&a) < 4)
+        pause_ms(1);
     int fd = dial(UUID_A);
     hears_error(fd, "BUSY", true);
     close(fd);
+    scalefs_control_stop(a.control);
     for (int i = 0; i < SFS_CONTROL_CONNECTIONS; i++)
         close(fds[i]);
-    while (ask("tank", STATUS, &h, &info))
-        pause_ms(1);
-    scalefs_control_stop(a.control);
 }
 
 /* --- unmounting --- */
@@ -628,6 +657,7 @@ int main(int argc, char **argv)
     RUN(waits_with_progress);
     RUN(answers_while_others_wait);
     RUN(a_client_that_leaves_stops_waiting);
+    RUN(idle_ones_make_room);
     RUN(too_many_are_turned_away);
     RUN(unmounting_is_awaited);
     RUN(sockets_of_the_dead_are_removed);

@@ -1,0 +1,143 @@
+"""What the tests of the command share: refusals that must leave everything as it was."""
+import ctypes
+import ctypes.util
+import json
+import os
+import re
+import struct
+import subprocess
+
+from lib_pool import MIB, SCALEFS, SCRATCH, equal, sha256
+
+NOBODY = 65534
+
+
+def have_root():
+    return os.geteuid() == 0
+
+
+class Folder:
+    """A folder with disk images that `scalefs` sees, and no other."""
+
+    def __init__(self, name):
+        self.path = os.path.join(SCRATCH, name)
+        os.makedirs(self.path)
+        self.seen = self.path  # SCALEFS_PATH
+
+    def at(self, name):
+        return os.path.join(self.path, name)
+
+    def image(self, name, size=64 * MIB, content=b""):
+        with open(self.at(name), "xb") as f:
+            f.write(content)
+            f.truncate(size)
+        return self.at(name)
+
+    def images(self, count, size=64 * MIB, start=0):
+        return [self.image(f"disk{start + i}", size) for i in range(count)]
+
+    def run(self, *args, timeout=60, env=None, before=()):
+        return subprocess.run([*before, SCALEFS, *args], capture_output=True, text=True, timeout=timeout, check=False,
+                              stdin=subprocess.DEVNULL, env=dict(os.environ, SCALEFS_PATH=self.seen, **(env or {})))
+
+    def good(self, *args, status=0, **kwargs):
+        r = self.run(*args, **kwargs)
+        if r.returncode != status:
+            raise AssertionError(f"scalefs {' '.join(args)}: status {r.returncode}, not {status}\n{r.stdout}{r.stderr}")
+        return r.stdout
+
+    def json(self, *args, status=0, **kwargs):
+        return json.loads(self.good(*args, "--json", status=status, **kwargs))
+
+    def pool(self, name, count=3, failover=1, size=64 * MIB, start=0):
+        disks = self.images(count, size, start)
+        self.good("create", name, *disks, "--failover", str(failover))
+        return disks
+
+    def state(self):
+        """Everything below the folder: names, sizes, contents, modes."""
+        found = {}
+        for top, folders, files in os.walk(self.path):
+            for name in folders + files:
+                path = os.path.join(top, name)
+                st = os.lstat(path)
+                found[path] = (st.st_mode, st.st_size if os.path.isfile(path) else 0,
+                               sha256(path) if os.path.isfile(path) and not os.path.islink(path) else None)
+        return found
+
+    def refuses(self, args, code, *words, also=(), **kwargs):
+        """Exit status 1, one sentence or more that hold the words, the code; nothing changed here and in `also`."""
+        before = self.state(), [sha256(p) for p in also]
+        r = self.run(*args, **kwargs)
+        told = f"scalefs {' '.join(args)}: status {r.returncode}\nstdout: {r.stdout}\nstderr: {r.stderr}"
+        if r.returncode != 1:
+            raise AssertionError(told + "\nwas not refused")
+        sentence = r.stderr.strip().split("\n")[-1]
+        if not re.match(r"scalefs: \S.*[.)]$", sentence):
+            raise AssertionError(told + "\nis no sentence")
+        if r.stdout:
+            raise AssertionError(told + "\nsays something on standard output")
+        for word in words:
+            if not re.search(word, sentence, re.I):
+                raise AssertionError(told + f"\ndoes not say: {word}")
+        r = self.run(*args, "--json", **kwargs)
+        equal(r.returncode, 1, "status with --json")
+        error = json.loads(r.stdout)["error"]
+        codes = code if isinstance(code, tuple) else (code,)
+        if error["code"] not in codes:
+            raise AssertionError(told + f"\ncode {error['code']}, not {' or '.join(codes)}")
+        if set(error) != {"code", "number", "text"} or "scalefs: " + error["text"] not in r.stderr:
+            raise AssertionError(f"error document: {error}, stderr: {r.stderr}")
+        if (self.state(), [sha256(p) for p in also]) != before:
+            after = self.state()
+            changed = [p for p in set(after) | set(before[0]) if after.get(p) != before[0].get(p)]
+            raise AssertionError(told + f"\nchanged {changed}")
+        return error["text"]
+
+
+def wrong_usage(folder, *args):
+    before = folder.state()
+    r = folder.run(*args)
+    if r.returncode != 2 or not re.search(r"^usage: scalefs ", r.stderr, re.M) or r.stdout:
+        raise AssertionError(f"scalefs {' '.join(args)}: status {r.returncode}\n{r.stdout}{r.stderr}")
+    equal(folder.state(), before, "the folder")
+
+
+# --- the format, as far as a future version of it must be made up ---
+
+_xxhash = None
+
+
+def _hash(data, seed=0):
+    global _xxhash
+    if not _xxhash:
+        _xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
+        _xxhash.XXH3_64bits_withSeed.restype = ctypes.c_uint64
+        _xxhash.XXH3_64bits_withSeed.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+    return _xxhash.XXH3_64bits_withSeed(bytes(data), len(data), seed)
+
+
+def block_hash(block):
+    """The checksum of a 4 KiB block (docs/FORMAT.md, block header)."""
+    kind, self_number = struct.unpack_from("<H", block, 4)[0], struct.unpack_from("<Q", block, 16)[0]
+    blank = bytes(block[:8]) + bytes(8) + bytes(block[16:])
+    return _hash(blank, _hash(struct.pack("<QQ", kind, self_number) + bytes(block[24:32])))
+
+
+def change_blocks(path, change):
+    """Calls change(block) for every label and record of the disk, and signs what it made. Returns how many there were."""
+    size = os.path.getsize(path)
+    places = [4096, 512 * 1024, size // 4096 * 4096 - 4096] + [65536 + 4096 * i for i in range(64)]
+    count = 0
+    with open(path, "r+b") as f:
+        for place in places:
+            f.seek(place)
+            block = bytearray(f.read(4096))
+            if block[:4] != b"SFS1" or struct.unpack_from("<Q", block, 8)[0] != block_hash(block):
+                continue
+            change(block)
+            struct.pack_into("<Q", block, 8, block_hash(block))
+            f.seek(place)
+            f.write(block)
+            count += 1
+    return count
