@@ -9,6 +9,7 @@
 
 #define FLAG_CLEAN 1u
 #define FLAG_EXPORTED 2u
+#define RESERVED 64u /* room for a journal's head, a key check */
 
 static void nodeptr_put(struct sfs_writer *w, const struct sfs_nodeptr *p)
 {
@@ -66,7 +67,7 @@ void sfs_commit_encode(const struct sfs_commit *c, uint8_t block[SFS_BLOCK])
     nodeptr_put(&w, &c->space);
     sfs_w64(&w, c->pool_tree);
     sfs_w16(&w, c->directory_count);
-    sfs_w_bytes(&w, 6);
+    sfs_w_bytes(&w, 6 + RESERVED);
     for (unsigned i = 0; i < c->directory_count; i++) {
         sfs_w32(&w, c->directory[i].slot);
         sfs_w32(&w, 0);
@@ -102,7 +103,7 @@ int sfs_commit_decode(const uint8_t block[SFS_BLOCK], uint32_t slot, struct sfs_
     good = nodeptr_get(&r, &c->space) && good;
     c->pool_tree = sfs_r64(&r);
     c->directory_count = sfs_r16(&r);
-    sfs_r_bytes(&r, 6);
+    sfs_r_bytes(&r, 6 + RESERVED);
     if (!good || c->seq != seq || c->directory_count > SFS_DIR_PAGES_MAX)
         return SCALEFS_E_CORRUPT;
     memset(c->directory, 0, sizeof c->directory);

@@ -26,7 +26,7 @@
 #define SFS_NONE32 0xffffffffu
 #define SFS_COLUMNS_MAX 64u
 #define SFS_DIR_FANOUT 248u
-#define SFS_DIR_PAGES_MAX 240u
+#define SFS_DIR_PAGES_MAX 236u
 #define SFS_NODE_BYTES 16384u
 #define SFS_VALUE_MAX 4608u
 #define SFS_SUM_BYTES 16384u /* one checksum for each 16 KiB of an uncompressed extent */
@@ -317,7 +317,8 @@ int sfs_inode_decode(const uint8_t *in, size_t len, struct sfs_inode_value *v);
 
 struct sfs_dirent_value {
     uint64_t inode;
-    uint8_t type, name_len;
+    uint8_t type;
+    uint16_t name_len;
     const uint8_t *name; /* points into the value */
 };
 uint32_t sfs_dirent_encode(const struct sfs_dirent_value *v, uint8_t *out);
@@ -332,7 +333,8 @@ void sfs_fileext_encode(const struct sfs_fileext_value *v, uint8_t out[SFS_FILEE
 int sfs_fileext_decode(const uint8_t *in, size_t len, struct sfs_fileext_value *v);
 
 struct sfs_xattr_value {
-    uint8_t kind, name_len;
+    uint8_t kind;
+    uint16_t name_len;
     const uint8_t *name;
     uint32_t value_len;
     const uint8_t *value; /* kind 0 */

@@ -159,19 +159,21 @@ int sfs_inode_decode(const uint8_t *in, size_t len, struct sfs_inode_value *v)
     return whole(&r, good && v->size <= INT64_MAX);
 }
 
+#define NAME_BYTES_MAX 255u /* of version 1; the field has room for more */
+
 /* A name in a directory: never empty, one component. */
 static bool entry_name_ok(const uint8_t *name, size_t len)
 {
-    return len >= 1 && name && !memchr(name, 0, len) && !memchr(name, '/', len);
+    return len >= 1 && len <= NAME_BYTES_MAX && name && !memchr(name, 0, len) && !memchr(name, '/', len);
 }
 
 uint32_t sfs_dirent_encode(const struct sfs_dirent_value *v, uint8_t *out)
 {
     SFS_ASSERT(entry_name_ok(v->name, v->name_len) && v->type <= 15);
-    struct sfs_writer w = sfs_writer(out, 10u + v->name_len);
+    struct sfs_writer w = sfs_writer(out, 11u + v->name_len);
     sfs_w64(&w, v->inode);
     sfs_w8(&w, v->type);
-    sfs_w8(&w, v->name_len);
+    sfs_w16(&w, v->name_len);
     sfs_w_copy(&w, v->name, v->name_len);
     SFS_ASSERT(!w.bad);
     return (uint32_t)sfs_writer_len(&w);
@@ -182,7 +184,7 @@ int sfs_dirent_decode(const uint8_t *in, size_t len, struct sfs_dirent_value *v)
     struct sfs_reader r = sfs_reader(in, len);
     v->inode = sfs_r64(&r);
     v->type = sfs_r8(&r);
-    v->name_len = sfs_r8(&r);
+    v->name_len = sfs_r16(&r);
     v->name = sfs_r_bytes(&r, v->name_len);
     return whole(&r, v->type <= 15 && entry_name_ok(v->name, v->name_len));
 }
@@ -216,10 +218,10 @@ uint32_t sfs_xattr_encode(const struct sfs_xattr_value *v, uint8_t *out)
 {
     SFS_ASSERT(v->kind <= 1 && v->name_len >= 1 && !memchr(v->name, 0, v->name_len));
     SFS_ASSERT(v->kind ? v->value_len <= SFS_EXTENT_MAX
-                       : v->value_len <= SFS_VALUE_MAX - 2u - v->name_len);
+                       : v->value_len <= SFS_VALUE_MAX - 3u - v->name_len);
     struct sfs_writer w = sfs_writer(out, SFS_VALUE_MAX);
     sfs_w8(&w, v->kind);
-    sfs_w8(&w, v->name_len);
+    sfs_w16(&w, v->name_len);
     sfs_w_copy(&w, v->name, v->name_len);
     if (v->kind) {
         sfs_w32(&w, v->value_len);
@@ -236,9 +238,9 @@ int sfs_xattr_decode(const uint8_t *in, size_t len, struct sfs_xattr_value *v)
     struct sfs_reader r = sfs_reader(in, len);
     memset(v, 0, sizeof *v);
     v->kind = sfs_r8(&r);
-    v->name_len = sfs_r8(&r);
+    v->name_len = sfs_r16(&r);
     v->name = sfs_r_bytes(&r, v->name_len);
-    if (r.bad || len > SFS_VALUE_MAX || v->kind > 1 || !v->name_len ||
+    if (r.bad || len > SFS_VALUE_MAX || v->kind > 1 || !v->name_len || v->name_len > NAME_BYTES_MAX ||
         memchr(v->name, 0, v->name_len))
         return SCALEFS_E_CORRUPT;
     if (v->kind) {

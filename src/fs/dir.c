@@ -76,7 +76,7 @@ void sfs_fs_entry_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uint64
     uint8_t bytes[16 + SCALEFS_NAME_MAX];
     struct sfs_dirent_value v = {.inode = ino,
                                  .type = (uint8_t)(mode >> 12),
-                                 .name_len = (uint8_t)len,
+                                 .name_len = (uint16_t)len,
                                  .name = (const uint8_t *)name};
     uint32_t n = sfs_dirent_encode(&v, bytes);
     sfs_tx_put(tx, fs->volume, sfs_fs_key(dir, SFS_KEY_DIRENT, cookie), bytes, n);

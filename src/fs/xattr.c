@@ -174,7 +174,7 @@ static void put_key(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, const st
 
 static struct sfs_xattr_value named(const struct finding *f, uint32_t len)
 {
-    return (struct sfs_xattr_value){.name_len = (uint8_t)f->name_len,
+    return (struct sfs_xattr_value){.name_len = (uint16_t)f->name_len,
                                     .name = (const uint8_t *)f->name,
                                     .value_len = len};
 }
