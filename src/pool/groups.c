@@ -233,7 +233,7 @@ int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group)
 
 /* --- freeing --- */
 
-static void free_later(struct sfs_pool *pool, const struct sfs_column *c, uint32_t atoms)
+void sfs_column_free_later(struct sfs_pool *pool, const struct sfs_column *c, uint32_t atoms)
 {
     if (c->disk == SFS_NONE16 || !sfs_member_of(pool, c->disk))
         return;
@@ -249,7 +249,7 @@ void sfs_group_free(struct sfs_pool *pool, struct sfs_group *group)
     SFS_ASSERT(!group->count.live && !group->in_flight);
     const struct sfs_group_record *r = &group->record;
     for (unsigned c = 0; c < (unsigned)r->k + r->m; c++)
-        free_later(pool, &r->columns[c], sfs_column_atoms(r));
+        sfs_column_free_later(pool, &r->columns[c], sfs_column_atoms(r));
     sfs_table_remove(pool, SFS_OBJECT_GROUP | r->group);
     sfs_table_remove(pool, SFS_OBJECT_COUNT | r->group);
     sfs_group_forget(pool, group);

@@ -129,6 +129,8 @@ void sfs_table_dropped(struct sfs_pool *pool, const struct sfs_table_job *job);
 /* --- groups.c --- */
 uint8_t sfs_unit_log2_for(enum sfs_class class, unsigned k, uint8_t column_log2);
 uint32_t sfs_column_atoms(const struct sfs_group_record *g);
+/* The place becomes free when no record that may be opened refers to it any more. locked. */
+void sfs_column_free_later(struct sfs_pool *pool, const struct sfs_column *c, uint32_t atoms);
 /* Byte offset on its disk of column `c`'s header. */
 uint64_t sfs_column_offset(const struct sfs_member *m, const struct sfs_group_record *g, unsigned c);
 

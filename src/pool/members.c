@@ -371,6 +371,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     snprintf(m->record.path, sizeof m->record.path, "%.*s", (int)sizeof m->record.path - 1, path);
     m->complete = false;
     m->dirty = true;
+    m->comings++;
     sfs_table_rewrite_all(pool);
     sfs_pool_judge(pool);
     return SCALEFS_OK;

@@ -35,6 +35,7 @@ struct sfs_member {
     uint64_t *atom_used;           /* bitmap: allocated or not yet reusable */
     uint32_t free_atoms;
     bool dirty;                    /* its DISK record changed */
+    unsigned comings;              /* rises each time it comes back */
 };
 
 struct sfs_group {
@@ -182,6 +183,38 @@ void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old e
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
 /* The same if all atoms of all usable members were free: the pool's usable capacity. locked. */
 uint64_t sfs_groups_capacity(struct sfs_pool *pool);
+
+/* --- single columns, for moving and mending them (columns.c) ------------------------------------------------ */
+/* Room for column `c` of the group on another member: at the same atom where that is free. NOSPC, GONE. locked. */
+int sfs_column_take(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c, uint16_t disk, struct sfs_column *to);
+void sfs_column_give_back(struct sfs_pool *pool, const struct sfs_group_record *g, const struct sfs_column *to); /* locked */
+/* The column stands at `to` from the next commit on; its old place becomes free like that of a freed group. What lies at `to`
+ * must have been flushed. locked. */
+void sfs_group_set_column(struct sfs_pool *pool, struct sfs_group *group, unsigned c, const struct sfs_column *to);
+/* Bytes [skip, skip + len) of unit `row` of the column that stands at `at`. All in flight at once; returns the first
+ * error. unlocked, as the rest. */
+struct sfs_unit_io {
+    struct sfs_column at;
+    uint32_t row, skip, len;
+    bool write;
+    void *buf;
+    int result;
+};
+int sfs_units_run(struct sfs_pool *pool, const struct sfs_group_record *g, struct sfs_unit_io *units, size_t count);
+int sfs_column_write_header(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c, const struct sfs_column *at);
+int sfs_column_check_header(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c); /* CORRUPT, IO, GONE */
+int sfs_column_flush(struct sfs_pool *pool, uint16_t disk);
+/* The member's columns are to go to `new_index`: LEAVING, or FAILED when it is absent. locked. */
+void sfs_member_replaced_by(struct sfs_pool *pool, uint16_t old, uint16_t new_index);
+void sfs_member_joined(struct sfs_pool *pool, uint16_t index); /* JOINING becomes ONLINE. locked */
+
+/* --- heads, looked at whole (head_check.c) --- */
+struct sfs_head_report {
+    unsigned labels_bad, records_bad, pages, pages_bad;
+};
+/* Copies of the label, the newest record, the table's pages on one member. With `repair` bad labels are written again. */
+int sfs_member_check_head(struct sfs_pool *pool, uint16_t index, bool repair, struct sfs_head_report *report);
+void sfs_pool_rewrite_table(struct sfs_pool *pool); /* the next commit writes every page anew, on all members. locked */
 
 /* --- row I/O (rows.c) : unlocked ------------------------------------------------------------------------ */
 /* Writes a whole data row. `data` = k units, contiguous, 4096-aligned, extents in place, the last s->blocks × 4 KiB free

@@ -20,7 +20,8 @@ static enum sfs_standing standing(const struct sfs_group *g, const struct sfs_me
     for (uint32_t r = row; r < row + rows && r < g->record.rows; r++)
         if (g->rows[r].txn > m->record.flushed_txn)
             return SFS_OWED;
-    return SFS_CURRENT;
+    /* Which rows of a system group were written when is not known after an opening. */
+    return g->bitmap ? SFS_UNSURE : SFS_CURRENT;
 }
 
 bool sfs_group_resolve(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows,
