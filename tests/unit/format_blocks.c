@@ -358,7 +358,7 @@ static void fields_stand_where_the_document_says(void)
     c.clean = false;
     c.exported = true;
     c.directory_count = SFS_DIR_PAGES_MAX;
-    c.directory[239] = (struct sfs_pageptr){77, 0x1234567890abcdef};
+    c.directory[235] = (struct sfs_pageptr){77, 0x1234567890abcdef};
     sfs_commit_encode(&c, b);
     CHECK_EQ(sfs_get16(b + 4), 2);
     CHECK(sfs_get64(b + 16) == c.seq && sfs_get64(b + 72) == c.seq);
@@ -369,9 +369,9 @@ static void fields_stand_where_the_document_says(void)
     CHECK(sfs_get64(b + 128) == c.extent_map.offset && sfs_get64(b + 136) == c.extent_map.id);
     CHECK(sfs_get64(b + 144) == c.extent_map.checksum);
     CHECK(sfs_get32(b + 152) == c.space.group && sfs_get64(b + 184) == c.pool_tree);
-    CHECK_EQ(sfs_get16(b + 192), 240);
-    CHECK(sfs_get32(b + 200 + 239 * 16) == 77);
-    CHECK(sfs_get64(b + 208 + 239 * 16) == 0x1234567890abcdef);
+    CHECK_EQ(sfs_get16(b + 192), 236);
+    CHECK(sfs_get32(b + 264 + 235 * 16) == 77);
+    CHECK(sfs_get64(b + 272 + 235 * 16) == 0x1234567890abcdef);
 
     struct sfs_column_header h = some_column();
     sfs_column_encode(&h, 1 << 22, b);

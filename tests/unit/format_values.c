@@ -69,7 +69,7 @@ static uint32_t some(enum kind kind, uint8_t *out)
     }
     case XATTR: {
         struct sfs_xattr_value v = {(uint8_t)test_below(2), some_name(1), name, 0, value, 0};
-        v.value_len = (uint32_t)test_below(v.kind ? 65537 : SFS_VALUE_MAX - 2 - v.name_len + 1u);
+        v.value_len = (uint32_t)test_below(v.kind ? 65537 : SFS_VALUE_MAX - 3 - v.name_len + 1u);
         v.extent = test_random();
         test_fill(value, sizeof value);
         return sfs_xattr_encode(&v, out);
@@ -233,12 +233,12 @@ static void fields_stand_where_the_document_says(void)
     CHECK_EQ(sfs_inode_decode(bytes, SFS_INODE_BYTES, &v), SCALEFS_E_CORRUPT);
 
     struct sfs_dirent_value d = {3, 8, 4, (const uint8_t *)"file"};
-    CHECK_EQ(sfs_dirent_encode(&d, bytes), 14);
-    CHECK_MEM(bytes, "\3\0\0\0\0\0\0\0\10\4file", 14);
-    bytes[11] = '/';
-    CHECK_EQ(sfs_dirent_decode(bytes, 14, &d), SCALEFS_E_CORRUPT);
-    bytes[11] = 0;
-    CHECK_EQ(sfs_dirent_decode(bytes, 14, &d), SCALEFS_E_CORRUPT);
+    CHECK_EQ(sfs_dirent_encode(&d, bytes), 15);
+    CHECK_MEM(bytes, "\3\0\0\0\0\0\0\0\10\4\0file", 15);
+    bytes[12] = '/';
+    CHECK_EQ(sfs_dirent_decode(bytes, 15, &d), SCALEFS_E_CORRUPT);
+    bytes[12] = 0;
+    CHECK_EQ(sfs_dirent_decode(bytes, 15, &d), SCALEFS_E_CORRUPT);
 
     struct sfs_row_state rows[SFS_SPACE_CHUNK] = {{0, 0}};
     rows[1] = (struct sfs_row_state){7, 9};
