@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Measures ScaleFS and btrfs of the same protection, alternating in one run, and prints medians and ratios.
+
+Absolute figures of a shared machine drift by a factor of two; only the ratios of one run mean anything.
+A ratio above 1 is in favour of ScaleFS. See scripts/bench.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from systems import Btrfs, ScaleFs
+from workloads import METRICS, Data, everything
+
+MIB, GIB = 1 << 20, 1 << 30
+PROFILES = {"raid5": (4, 1), "raid6": (6, 2), "raid1": (2, 1), "single": (1, 0)}
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    p.add_argument("--scalefs", default="scalefs", help="the command to measure")
+    p.add_argument("--quick", action="store_true", help="memory only, one profile, small: a few minutes")
+    p.add_argument("--media", default="", help="ram,disk: on what the backing files lie (default both)")
+    p.add_argument("--profiles", default="", help=f"of {', '.join(PROFILES)} (default raid5,raid6)")
+    p.add_argument("--rounds", type=int, default=3, help="medians of so many (default 3)")
+    p.add_argument("--mib", type=int, default=0, help="size of the big file (default 1024; quick 256)")
+    p.add_argument("--files", type=int, default=0, help="number of small files (default 20000; quick 4000)")
+    p.add_argument("--dir", default=os.environ.get("SCALEFS_BENCH_DIR", "/var/tmp"), help="for media disk")
+    p.add_argument("--tree", default="/usr/include", help="what tree copy copies")
+    p.add_argument("--loop", action="store_true", help="ScaleFS on loop devices, too; counts device bytes")
+    p.add_argument("--only", choices=("scalefs", "btrfs"), help="one of the two alone")
+    p.add_argument("--json", metavar="FILE", help="all single results, for other programs")
+    a = p.parse_args()
+    a.media = (a.media or ("ram" if a.quick else "ram,disk")).split(",")
+    a.profiles = (a.profiles or ("raid5" if a.quick else "raid5,raid6")).split(",")
+    a.mib = a.mib or (256 if a.quick else 1024)
+    a.files = a.files or (4000 if a.quick else 20000)
+    for profile in a.profiles:
+        if profile not in PROFILES:
+            p.error(f"no profile {profile}")
+    return a
+
+
+class Memory:
+    """A folder in memory; not kept beyond the run."""
+
+    def __init__(self, size):
+        self.folder = tempfile.mkdtemp(prefix="scalefs-bench.", dir="/tmp")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "scalefs-bench", self.folder], check=True)
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.folder], check=False)
+        os.rmdir(self.folder)
+
+
+class Disk:
+    def __init__(self, base):
+        self.folder = tempfile.mkdtemp(prefix="scalefs-bench.", dir=base)
+
+    def close(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def one(name, args, place, profile, round_number, direct):
+    count, failover = PROFILES[profile]
+    data_disks = max(1, count - failover)
+    # Room for the big file twice, small files and copies, and btrfs's chunks of 1 GiB.
+    size = max(2 * GIB if not args.quick else GIB, (args.mib * 3 // data_disks + 256) * MIB)
+    folder = os.path.join(place.folder, f"{name}.{round_number}")
+    sizes = {"mib": args.mib, "files": args.files, "random": 2000 if args.quick else 5000,
+             "appends": 100 if args.quick else 300, "tree": args.tree}
+    system = None
+    try:
+        if name == "scalefs":
+            system = ScaleFs(folder, count, failover, size, direct, args.scalefs, args.loop)
+        else:
+            system = Btrfs(folder, count, failover, size, direct, mirror=profile == "raid1")
+        return everything(system, sizes, Data())
+    finally:
+        if system:
+            system.destroy()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def median_of(results, metric):
+    values = [r[metric] for r in results if metric in r]
+    return statistics.median(values) if values else None
+
+
+def number(value):
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def print_table(title, results):
+    print(f"\n{title}")
+    print(f"{'':30} {'unit':>6} {'scalefs':>9} {'btrfs':>9} {'ratio':>6}   single ratios")
+    for metric, (unit, more) in METRICS.items():
+        ours, theirs = (median_of(results[n], metric) for n in ("scalefs", "btrfs"))
+        if ours is None and theirs is None:
+            continue
+        ratio, singles = "", ""
+        if ours and theirs:
+            ratio = f"{(ours / theirs if more else theirs / ours):.2f}"
+            pairs = [(a.get(metric), b.get(metric)) for a, b in zip(results["scalefs"], results["btrfs"])]
+            singles = " ".join(f"{(a / b if more else b / a):.2f}" for a, b in pairs if a and b)
+        print(f"{metric:30} {unit:>6} {number(ours):>9} {number(theirs):>9} {ratio:>6}   {singles}")
+    sys.stdout.flush()
+
+
+def print_device_bytes(moved):
+    """Device bytes do not drift with the machine's load: read and written per workload, in MiB."""
+    names = {w for per_round in moved.values() for d in per_round for w in d}
+    if not names:
+        return
+    print(f"{'device MiB read/written':30} {'scalefs':>16} {'btrfs':>16}")
+    for w in sorted(names):
+        line = f"{w:30}"
+        for n in ("scalefs", "btrfs"):
+            got = [d[w] for d in moved[n] if w in d]
+            cell = "–" if not got else "/".join(f"{statistics.median(g[i] for g in got) / MIB:.0f}" for i in (0, 1))
+            line += f" {cell:>16}"
+        print(line)
+
+
+def compare(args, medium, profile):
+    count, failover = PROFILES[profile]
+    title = f"{profile}: {count} disks of which {failover} may fail, {'in memory' if medium == 'ram' else 'files on ' + args.dir}"
+    place = Memory("90%") if medium == "ram" else Disk(args.dir)
+    results, moved = {"scalefs": [], "btrfs": []}, {"scalefs": [], "btrfs": []}
+    try:
+        for i in range(args.rounds):
+            order = ["scalefs", "btrfs"] if i % 2 == 0 else ["btrfs", "scalefs"]
+            for name in order:
+                if args.only and name != args.only:
+                    continue
+                start = time.monotonic()
+                try:
+                    found, device = one(name, args, place, profile, i, direct=medium == "disk")
+                    results[name].append(found)
+                    moved[name].append(device)
+                except (RuntimeError, OSError, subprocess.SubprocessError) as e:
+                    print(f"{title}: {name}, round {i + 1}: {e}", file=sys.stderr)
+                print(f"  {profile} {medium} round {i + 1} {name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+        print_table(title, results)
+        print_device_bytes(moved)
+    finally:
+        place.close()
+    return {"medium": medium, "profile": profile, "results": results, "device_bytes": moved}
+
+
+def main():
+    args = arguments()
+    if not os.path.exists("/dev/fuse"):
+        sys.exit("bench: there is no /dev/fuse here")
+    print(f"ScaleFS {subprocess.run([args.scalefs, 'version'], capture_output=True, text=True, check=False).stdout.strip()}; "
+          f"kernel {os.uname().release}; {os.cpu_count()} processors; {args.rounds} rounds, "
+          f"{args.mib} MiB, {args.files} small files")
+    runs = [compare(args, medium, profile) for medium in args.media for profile in args.profiles]
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump(runs, f, indent=1)
+    # Nothing is worth showing when one side never ran to its end.
+    wanted = [args.only] if args.only else ["scalefs", "btrfs"]
+    return 0 if all(r["results"][n] for r in runs for n in wanted) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
