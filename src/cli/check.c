@@ -60,9 +60,8 @@ static int print_summary(const struct scalefs_check_report *r, int status)
     if (!r->problems)
         puts("No problems.");
     else
-        printf(
-            "%llu problems, of which %llu can be repaired from what is there (`scalefs scrub`).\n",
-            (unsigned long long)r->problems, (unsigned long long)r->repairable);
+        printf("Problems: %llu. What is there suffices to repair %llu of them (`scalefs scrub`).\n",
+               (unsigned long long)r->problems, (unsigned long long)r->repairable);
     return status;
 }
 

@@ -144,10 +144,11 @@ static int say_created(const struct sfs_cli *cli, const struct scalefs_create_op
     }
     printf("Pool %s (%s) now has %zu %s; ", options->name, uuid, disks->count,
            disks->count == 1 ? "disk" : "disks");
-    if (options->failover)
+    if (options->failover > 1)
         printf("any %u of them may fail with nothing lost.\n", options->failover);
     else
-        printf("none may fail.\n");
+        printf("%s.\n",
+               options->failover ? "any one of them may fail with nothing lost" : "none may fail");
     printf("To use it: scalefs mount %s MOUNTPOINT\n", disks->paths[0]);
     return SFS_CLI_DONE;
 }

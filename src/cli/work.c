@@ -52,7 +52,7 @@ static bool waited(const struct sfs_cli_args *args, const struct sfs_value *answ
 
 int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
-    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = sfs_cli_flag(args, "wait")};
     struct sfs_json request;
     struct sfs_document *answer;
     for (size_t i = 1; i < args->count; i++)
