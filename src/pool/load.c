@@ -175,16 +175,27 @@ static int load_disk(struct loader *l, const uint8_t *p, uint16_t len, uint64_t 
     int err = sfs_diskrec_get(p, len, &r);
     if (err)
         return err;
-    if (pool->member_count == SFS_DISKS_MAX || sfs_member_of(pool, r.index) || r.atoms > 1u << 30)
+    if (sfs_member_of(pool, r.index) || r.atoms > 1u << 30)
         return SCALEFS_E_CORRUPT;
-    struct sfs_member *m = &pool->members[pool->member_count];
+    /* Where sfs_member_of looks first, if it can be. */
+    unsigned slot = r.index ? r.index - 1u : 0;
+    if (slot >= SFS_DISKS_MAX || pool->members[slot].used)
+        for (slot = SFS_DISKS_MAX; slot > 0 && pool->members[slot - 1].used;)
+            slot--;
+    else
+        slot++;
+    if (!slot)
+        return SCALEFS_E_CORRUPT;
+    struct sfs_member *m = &pool->members[--slot];
     m->record = r;
     m->complete = r.flushed_txn == SFS_COMPLETE;
     err = sfs_atoms_init(pool, m);
     if (err)
         return err;
     m->used = true;
-    *object = SFS_OBJECT_DISK | pool->member_count++;
+    if (pool->member_count <= slot)
+        pool->member_count = slot + 1;
+    *object = SFS_OBJECT_DISK | slot;
     return SCALEFS_OK;
 }
 

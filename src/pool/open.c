@@ -46,6 +46,8 @@ static int read_heads(struct opener *o)
     size_t found = 0;
     for (size_t i = 0; i < o->disk_count; i++) {
         struct sfs_disk *disk = o->disks[i];
+        if (!disk)
+            continue;
         if (disk->info.zoned)
             return sfs_pool_refuse(o->info, SCALEFS_E_NOTSUP,
                                    "%s is a host-managed zoned disk; those are not supported yet.",

@@ -279,20 +279,25 @@ static int find_page(struct sfs_pool *pool, bool counters, uint32_t bytes, uint3
 static int place_waiting(struct sfs_pool *pool)
 {
     struct sfs_table *t = pool->table;
-    while (t->waiting_count) {
-        uint64_t object = t->waiting[t->waiting_count - 1];
+    size_t done = 0;
+    int err = SCALEFS_OK;
+    while (done < t->waiting_count) {
+        uint64_t object = t->waiting[done];
         uint32_t bytes = object_bytes(pool, object), page = 0;
-        int err = find_page(pool, is_counter(object), bytes, &page);
+        err = find_page(pool, is_counter(object), bytes, &page);
         if (!err)
             err = page_list_add(pool, &t->pages[page], object);
         if (err)
-            return err;
-        t->waiting_count--;
+            break;
+        done++;
         t->pages[page].bytes += bytes;
         t->pages[page].dirty = true;
         *page_ref(pool, object) = page;
     }
-    return SCALEFS_OK;
+    t->waiting_count -= done;
+    if (done)
+        memmove(t->waiting, t->waiting + done, t->waiting_count * sizeof *t->waiting);
+    return err;
 }
 
 /* Counts a dirty page's bytes; what no longer fits goes to `waiting`. */
