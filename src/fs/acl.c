@@ -115,8 +115,8 @@ uint32_t sfs_fs_acl_create(uint8_t *acl, size_t len, uint32_t mode)
     return mode;
 }
 
-int sfs_fs_acl_inherit(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *dir, uint64_t ino,
-                       struct sfs_inode_value *value)
+int sfs_fs_acl_inherit(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *dir,
+                       uint64_t ino, struct sfs_inode_value *value)
 {
     uint8_t acl[SFS_ACL_MAX];
     size_t len;

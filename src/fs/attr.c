@@ -44,7 +44,8 @@ static void change(struct sfs_inode_value *v, const struct scalefs_attr *values,
                    struct sfs_time now)
 {
     bool is_dir = SFS_FS_ISDIR(v->mode);
-    if (!is_dir && mask & (SCALEFS_SET_UID | SCALEFS_SET_GID | SCALEFS_SET_SIZE | SCALEFS_SET_KILL_SUID))
+    if (!is_dir &&
+        mask & (SCALEFS_SET_UID | SCALEFS_SET_GID | SCALEFS_SET_SIZE | SCALEFS_SET_KILL_SUID))
         v->mode = sfs_fs_killed(v->mode);
     if (mask & SCALEFS_SET_MODE)
         v->mode = (v->mode & SCALEFS_S_IFMT) | (values->mode & 07777u);
@@ -66,7 +67,8 @@ static void change(struct sfs_inode_value *v, const struct scalefs_attr *values,
 }
 
 /* chmod on an inode with an access ACL changes that too. */
-static int change_acl(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *inode, uint32_t mode)
+static int change_acl(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *inode,
+                      uint32_t mode)
 {
     uint8_t acl[SFS_ACL_MAX];
     size_t len;
@@ -79,8 +81,8 @@ static int change_acl(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_ino
     return sfs_fs_xattr_put_small(fs, tx, inode->ino, SFS_ACL_ACCESS, acl, len);
 }
 
-static int setattr_locked(struct sfs_fs *fs, struct sfs_inode *inode, const struct scalefs_attr *values,
-                          unsigned mask)
+static int setattr_locked(struct sfs_fs *fs, struct sfs_inode *inode,
+                          const struct scalefs_attr *values, unsigned mask)
 {
     int err = check(inode, values, mask);
     if (err)
@@ -104,8 +106,8 @@ static int setattr_locked(struct sfs_fs *fs, struct sfs_inode *inode, const stru
     return err;
 }
 
-int sfs_fs_setattr(struct sfs_fs *fs, uint64_t ino, const struct scalefs_attr *values, unsigned mask,
-                   struct scalefs_attr *attr)
+int sfs_fs_setattr(struct sfs_fs *fs, uint64_t ino, const struct scalefs_attr *values,
+                   unsigned mask, struct scalefs_attr *attr)
 {
     struct sfs_inode *inode;
     if (fs->options.read_only)

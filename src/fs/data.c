@@ -1,8 +1,8 @@
 /* Reading and writing file data.
  *
- * A read lays what is dirty over what is being flushed over what the tree says; holes are zero. What must
- * come from disks is collected and read at once, without any lock: extents never change, and one that was
- * freed meanwhile is not found, then the read begins anew.
+ * A read lays what is dirty over what is being flushed over what the tree says; holes are zero.
+ * What must come from disks is collected and read at once, without any lock: extents never change,
+ * and one that was freed meanwhile is not found, then the read begins anew.
  */
 #include "fs/internal.h"
 
@@ -48,7 +48,8 @@ static int plan_items(struct reading *r, uint64_t from, uint64_t to, uint8_t *bu
             return err;
         for (size_t i = 0; i < count; i++) {
             uint64_t end = items[i].offset + items[i].len;
-            uint64_t low = items[i].offset > from ? items[i].offset : from, high = end < to ? end : to;
+            uint64_t low = items[i].offset > from ? items[i].offset : from,
+                     high = end < to ? end : to;
             memset(buf, 0, low - from);
             err = add_read(r, &items[i], low, high, buf + (low - from));
             if (err)
@@ -89,8 +90,8 @@ static int plan(struct reading *r, const struct sfs_segs *segs, const struct sfs
     return SCALEFS_OK;
 }
 
-static int read_once(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, void *buf, size_t len,
-                     size_t *done)
+static int read_once(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, void *buf,
+                     size_t len, size_t *done)
 {
     struct reading r = {.fs = fs, .inode = inode};
     r.reads = r.few;
@@ -119,8 +120,8 @@ static int read_once(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset
     return err;
 }
 
-int sfs_fs_read_inode(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, void *buf, size_t len,
-                      size_t *done)
+int sfs_fs_read_inode(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, void *buf,
+                      size_t len, size_t *done)
 {
     int err = SCALEFS_OK;
     for (unsigned tries = 0; tries < 100; tries++) {
@@ -131,7 +132,8 @@ int sfs_fs_read_inode(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offse
     return SCALEFS_E_CORRUPT; /* an item refers to an extent that does not exist */
 }
 
-int sfs_fs_read(struct sfs_fs *fs, uint64_t ino, uint64_t offset, void *buf, size_t len, size_t *done)
+int sfs_fs_read(struct sfs_fs *fs, uint64_t ino, uint64_t offset, void *buf, size_t len,
+                size_t *done)
 {
     struct sfs_inode *inode;
     *done = 0;
@@ -202,8 +204,8 @@ static int write_piece(struct sfs_fs *fs, struct sfs_inode *inode, bool append, 
     return err;
 }
 
-static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *offset, const void *buf,
-                      size_t len)
+static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *offset,
+                      const void *buf, size_t len)
 {
     if (fs->options.read_only)
         return SCALEFS_E_ROFS;
@@ -214,8 +216,8 @@ static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *of
     if (err)
         return err;
     /* A write that is large in comparison with the bound goes in parts; an append is one. */
-    size_t most = fs->options.dirty_bytes / 4 > (1u << 20) ? (size_t)(fs->options.dirty_bytes / 4)
-                                                           : 1u << 20;
+    size_t most =
+        fs->options.dirty_bytes / 4 > (1u << 20) ? (size_t)(fs->options.dirty_bytes / 4) : 1u << 20;
     uint64_t at = *offset;
     const uint8_t *data = buf;
     do {

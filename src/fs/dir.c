@@ -1,7 +1,7 @@
 /* Directories: entries by name and in the order of their cookies, parents, paths.
  *
- * An entry's key is its cookie: a hash of the name and a number that tells apart names with the same hash.
- * So a cookie stays the same as long as its entry exists, whatever happens to others.
+ * An entry's key is its cookie: a hash of the name and a number that tells apart names with the
+ * same hash. So a cookie stays the same as long as its entry exists, whatever happens to others.
  */
 #include "fs/internal.h"
 
@@ -70,8 +70,8 @@ int sfs_fs_entry_find(struct sfs_fs *fs, uint64_t dir, const char *name, size_t 
     return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
 }
 
-void sfs_fs_entry_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uint64_t cookie, uint64_t ino,
-                      uint32_t mode, const char *name, size_t len)
+void sfs_fs_entry_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uint64_t cookie,
+                      uint64_t ino, uint32_t mode, const char *name, size_t len)
 {
     uint8_t bytes[16 + SCALEFS_NAME_MAX];
     struct sfs_dirent_value v = {.inode = ino,
@@ -87,8 +87,8 @@ void sfs_fs_entry_delete(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uin
     sfs_tx_delete(tx, fs->volume, sfs_fs_key(dir, SFS_KEY_DIRENT, cookie));
 }
 
-struct sfs_inode_value sfs_fs_dir_changed(const struct sfs_inode *dir, struct sfs_time now, int entries,
-                                          int links)
+struct sfs_inode_value sfs_fs_dir_changed(const struct sfs_inode *dir, struct sfs_time now,
+                                          int entries, int links)
 {
     struct sfs_inode_value v = dir->value;
     v.entries += (uint64_t)(int64_t)entries;
@@ -115,7 +115,8 @@ int sfs_fs_parent(struct sfs_fs *fs, uint64_t dir, uint64_t *parent)
     return err;
 }
 
-/* The inode number behind a name, with "." and ".."; anything may happen to it as soon as this returns. */
+/* The inode number behind a name, with "." and ".."; anything may happen to it as soon as this
+ * returns. */
 static int find_child(struct sfs_fs *fs, uint64_t dir, const char *name, size_t len, uint64_t *ino)
 {
     struct sfs_inode *inode;
@@ -161,7 +162,9 @@ int sfs_fs_lookup(struct sfs_fs *fs, uint64_t dir, const char *name, size_t name
     return err;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * -------------------------------------------------------------------------------------------------
+ */
 
 #define CHUNK_ENTRIES 128u
 #define CHUNK_BYTES (16u << 10)
@@ -220,8 +223,8 @@ static int read_chunk(struct sfs_fs *fs, struct sfs_inode *dir, uint64_t cookie,
 }
 
 static int give_chunk(struct sfs_fs *fs, const struct chunk *c, bool with_attr,
-                      bool (*each)(void *context, const struct scalefs_dirent *entry), void *context,
-                      bool *stopped)
+                      bool (*each)(void *context, const struct scalefs_dirent *entry),
+                      void *context, bool *stopped)
 {
     for (size_t i = 0; i < c->count && !*stopped; i++) {
         struct scalefs_attr attr;
@@ -267,7 +270,9 @@ int sfs_fs_readdir(struct sfs_fs *fs, uint64_t dir, uint64_t cookie, bool with_a
     return err;
 }
 
-/* --- paths ------------------------------------------------------------------------------------------------------ */
+/* --- paths
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 struct naming {
     uint64_t ino;
@@ -300,7 +305,8 @@ static int parent_hint(struct sfs_fs *fs, uint64_t ino, uint64_t *parent)
     return SCALEFS_OK;
 }
 
-/* From the end of the buffer to its start; a loop of parents (damage) ends when the buffer is full. */
+/* From the end of the buffer to its start; a loop of parents (damage) ends when the buffer is full.
+ */
 int sfs_fs_path_of(struct sfs_fs *fs, uint64_t ino, char *buf, size_t size)
 {
     if (size < 2)

@@ -1,9 +1,10 @@
 /* File extents: the items (inode, 0x30, file offset) of a file, found and cut.
  *
- * Each item holds one reference on its extent and its length in referenced bytes. While a transaction is
- * gathered the tree still shows the old items, so a cut works from low to high offsets and remembers what
- * is left of the last item it met: the next range may cut that again. References change once an item, by
- * the sum, so that an extent that stays referenced never passes through 0.
+ * Each item holds one reference on its extent and its length in referenced bytes. While a
+ * transaction is gathered the tree still shows the old items, so a cut works from low to high
+ * offsets and remembers what is left of the last item it met: the next range may cut that again.
+ * References change once an item, by the sum, so that an extent that stays referenced never passes
+ * through 0.
  */
 #include "fs/internal.h"
 
@@ -16,7 +17,8 @@ struct gathering {
     uint64_t next;
 };
 
-static bool decode_item(struct sfs_key key, const uint8_t *value, uint32_t len, struct sfs_item *item)
+static bool decode_item(struct sfs_key key, const uint8_t *value, uint32_t len,
+                        struct sfs_item *item)
 {
     struct sfs_fileext_value v;
     if (sfs_fileext_decode(value, len, &v) || key.b > SCALEFS_FILE_MAX - v.length)
@@ -38,8 +40,8 @@ static bool gather(void *context, struct sfs_key key, const uint8_t *value, uint
     return !g->bad;
 }
 
-int sfs_fs_items(struct sfs_fs *fs, uint64_t ino, uint64_t from, uint64_t to, struct sfs_item *items,
-                 size_t cap, size_t *count, uint64_t *next)
+int sfs_fs_items(struct sfs_fs *fs, uint64_t ino, uint64_t from, uint64_t to,
+                 struct sfs_item *items, size_t cap, size_t *count, uint64_t *next)
 {
     struct gathering g = {.items = items, .cap = cap};
     *count = 0;
@@ -49,8 +51,9 @@ int sfs_fs_items(struct sfs_fs *fs, uint64_t ino, uint64_t from, uint64_t to, st
     uint8_t value[SFS_FILEEXT_BYTES];
     uint32_t len;
     struct sfs_key found;
-    int err = sfs_tree_floor(fs->store, fs->volume, sfs_fs_key(ino, SFS_KEY_EXTENT, 0),
-                             sfs_fs_key(ino, SFS_KEY_EXTENT, from), &found, value, sizeof value, &len);
+    int err =
+        sfs_tree_floor(fs->store, fs->volume, sfs_fs_key(ino, SFS_KEY_EXTENT, 0),
+                       sfs_fs_key(ino, SFS_KEY_EXTENT, from), &found, value, sizeof value, &len);
     if (err && err != SCALEFS_E_NOENT)
         return err == SCALEFS_E_RANGE ? SCALEFS_E_CORRUPT : err;
     uint64_t start = from;
@@ -77,7 +80,8 @@ int sfs_fs_items(struct sfs_fs *fs, uint64_t ino, uint64_t from, uint64_t to, st
     return SCALEFS_OK;
 }
 
-void sfs_fs_put_item(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, const struct sfs_item *item)
+void sfs_fs_put_item(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino,
+                     const struct sfs_item *item)
 {
     uint8_t bytes[SFS_FILEEXT_BYTES];
     struct sfs_fileext_value v = {.id = item->id, .offset = item->at, .length = item->len};
@@ -118,7 +122,8 @@ static void close_item(struct sfs_cutter *c)
 }
 
 /* Cuts [from, to), which touches the item. `in_tree`: the item's key is there. */
-static void cut_item(struct sfs_cutter *c, struct sfs_item item, uint64_t from, uint64_t to, bool in_tree)
+static void cut_item(struct sfs_cutter *c, struct sfs_item item, uint64_t from, uint64_t to,
+                     bool in_tree)
 {
     uint64_t end = item.offset + item.len;
     uint64_t low = item.offset > from ? item.offset : from, high = end < to ? end : to;

@@ -1,27 +1,29 @@
 /* Writing dirty data out: many inodes, one batch, few transactions.
  *
- * A flush (1) takes the dirty segments of its inodes aside, where they stay readable; (2) without any
- * inode lock, packs them into extents; (3) under the inodes' locks puts the new extents over the old in
- * transactions that several small files share, while a large one takes several; (4) gives back to the dirty
- * what was not kept: the rest that fills no row, or everything after an error. Newer writes win over it.
+ * A flush (1) takes the dirty segments of its inodes aside, where they stay readable; (2) without
+ * any inode lock, packs them into extents; (3) under the inodes' locks puts the new extents over
+ * the old in transactions that several small files share, while a large one takes several; (4)
+ * gives back to the dirty what was not kept: the rest that fills no row, or everything after an
+ * error. Newer writes win over it.
  *
- * The size goes to the tree with the data that it covers (invariant 1): while only a first part of a file's
- * data is in the tree, so is only a first part of its size.
+ * The size goes to the tree with the data that it covers (invariant 1): while only a first part of
+ * a file's data is in the tree, so is only a first part of its size.
  */
 #include "fs/internal.h"
 
 #include <string.h>
 
-#define GATHER_BYTES (128u << 10) /* shorter segments are put together with those that follow them */
+#define GATHER_BYTES                                                                               \
+    (128u << 10)         /* shorter segments are put together with those that follow them */
 #define SOLO_PIECES 128u /* a file with more of them gets transactions of its own */
 
 struct flush_item {
     struct sfs_inode *inode;
-    uint64_t size;         /* of the file when its data was taken */
-    uint64_t bytes;        /* taken */
-    size_t first, count;   /* its pieces */
-    size_t kept;           /* of these, on the disks */
-    size_t done;           /* of these, in the tree */
+    uint64_t size;       /* of the file when its data was taken */
+    uint64_t bytes;      /* taken */
+    size_t first, count; /* its pieces */
+    size_t kept;         /* of these, on the disks */
+    size_t done;         /* of these, in the tree */
     bool gone, attr;
     /* what becomes true with the open transaction */
     size_t next_done;
@@ -44,10 +46,11 @@ struct flush {
     size_t open_from; /* items from here on are locked and in the open transaction */
 };
 
-/* --- (1) take ---------------------------------------------------------------------------------------- */
+/* --- (1) take
+ * ---------------------------------------------------------------------------------------- */
 
-/* What is in `flushing` from `from` on becomes dirty again. When memory is short it stays there: readable, and
- * taken along by the next flush. */
+/* What is in `flushing` from `from` on becomes dirty again. When memory is short it stays there:
+ * readable, and taken along by the next flush. */
 static int merge_back(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from)
 {
     struct sfs_segs *flushing = &inode->flushing, *dirty = &inode->dirty;
@@ -86,15 +89,16 @@ static int take(struct flush *f, struct flush_item *item, struct sfs_inode *inod
     return err;
 }
 
-/* --- (2) write ---------------------------------------------------------------------------------------- */
+/* --- (2) write
+ * ---------------------------------------------------------------------------------------- */
 
 static int add_piece(struct flush *f, struct sfs_inode *inode, const uint8_t *data, uint32_t len,
                      uint64_t offset, uint32_t *raw)
 {
     if (f->piece_count == f->piece_room) {
         size_t room = f->piece_room ? f->piece_room * 2 : 64;
-        struct flush_piece *more = sfs_realloc(f->fs->env, f->pieces, f->piece_count * sizeof *more,
-                                               room * sizeof *more);
+        struct flush_piece *more =
+            sfs_realloc(f->fs->env, f->pieces, f->piece_count * sizeof *more, room * sizeof *more);
         if (!more)
             return SCALEFS_E_NOMEM;
         f->pieces = more;
@@ -109,8 +113,8 @@ static int add_piece(struct flush *f, struct sfs_inode *inode, const uint8_t *da
 }
 
 /* Where the bytes from `at` in segment i lie in one piece of memory, and how many of them. */
-static const uint8_t *contiguous(struct flush *f, const struct sfs_segs *segs, size_t i, uint64_t at,
-                                 uint32_t *len)
+static const uint8_t *contiguous(struct flush *f, const struct sfs_segs *segs, size_t i,
+                                 uint64_t at, uint32_t *len)
 {
     const struct sfs_seg *seg = &segs->list[i];
     *len = (uint32_t)(seg->offset + seg->len - at);
@@ -133,7 +137,8 @@ static const uint8_t *contiguous(struct flush *f, const struct sfs_segs *segs, s
 
 static int write_inode(struct flush *f, struct flush_item *item)
 {
-    const struct sfs_segs *segs = &item->inode->flushing; /* nobody changes it while we hold `flush` */
+    const struct sfs_segs *segs =
+        &item->inode->flushing; /* nobody changes it while we hold `flush` */
     item->first = f->piece_count;
     for (size_t i = 0; i < segs->count;) {
         uint64_t at = segs->list[i].offset;
@@ -180,7 +185,8 @@ static int write_all(struct flush *f, bool tail)
     return SCALEFS_OK;
 }
 
-/* --- (3) commit ------------------------------------------------------------------------------------------ */
+/* --- (3) commit
+ * ------------------------------------------------------------------------------------------ */
 
 /* Puts pieces [from, to) of the item (locked) and its value into the transaction. */
 static int build(struct flush *f, struct flush_item *item, size_t from, size_t to)
@@ -199,13 +205,15 @@ static int build(struct flush *f, struct flush_item *item, size_t from, size_t t
             return err;
     }
     sfs_fs_cut_end(&cut);
-    uint64_t allocated = inode->value.allocated > cut.bytes ? inode->value.allocated - cut.bytes : 0;
+    uint64_t allocated =
+        inode->value.allocated > cut.bytes ? inode->value.allocated - cut.bytes : 0;
     for (size_t i = from; i < to; i++) {
         const struct sfs_piece *made = &f->made[item->first + i];
         SFS_ASSERT(made->raw == pieces[i].len);
         sfs_tx_extent_add(&f->tx, made, 1, made->raw);
-        sfs_fs_put_item(fs, &f->tx, inode->ino,
-                        &(struct sfs_item){.offset = pieces[i].offset, .id = made->id, .len = made->raw});
+        sfs_fs_put_item(
+            fs, &f->tx, inode->ino,
+            &(struct sfs_item){.offset = pieces[i].offset, .id = made->id, .len = made->raw});
         allocated += made->raw;
     }
     item->next_done = to;
@@ -238,7 +246,8 @@ static void settle(struct flush *f, struct flush_item *item)
     sfs_rwlock_write_done(&inode->lock);
 }
 
-/* Ends the open transaction, of items [open_from, upto). `over`: so are these; else they stay locked. */
+/* Ends the open transaction, of items [open_from, upto). `over`: so are these; else they stay
+ * locked. */
 static int close_tx(struct flush *f, size_t upto, bool over)
 {
     int err = sfs_tx_commit(&f->tx);

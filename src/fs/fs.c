@@ -8,8 +8,8 @@ static int make_root(struct sfs_fs *fs)
 {
     uint8_t bytes[SFS_INODE_BYTES];
     uint32_t len;
-    int err = sfs_tree_get(fs->store, fs->volume, sfs_fs_key(SFS_ROOT_INODE, SFS_KEY_INODE, 0), bytes,
-                           sizeof bytes, &len);
+    int err = sfs_tree_get(fs->store, fs->volume, sfs_fs_key(SFS_ROOT_INODE, SFS_KEY_INODE, 0),
+                           bytes, sizeof bytes, &len);
     if (err != SCALEFS_E_NOENT || fs->options.read_only)
         return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
     struct sfs_inode_value v = {.mode = SCALEFS_S_IFDIR | 0755u,

@@ -1,8 +1,8 @@
 /* Inode objects: found, loaded, kept for a while, locked several at a time.
  *
- * An object exists while somebody uses it (refs) or it has data that is not written (listed); others stay
- * in a bounded list, least recently used last. Holds (lookup counts, open files) are counted apart from
- * the objects, so that a million held inodes cost 16 bytes each.
+ * An object exists while somebody uses it (refs) or it has data that is not written (listed);
+ * others stay in a bounded list, least recently used last. Holds (lookup counts, open files) are
+ * counted apart from the objects, so that a million held inodes cost 16 bytes each.
  */
 #include "fs/internal.h"
 
@@ -80,7 +80,8 @@ static int load(struct sfs_fs *fs, struct sfs_inode *inode)
                            sizeof bytes, &len);
     if (err == SCALEFS_E_NOENT && inode->ino == SCALEFS_ROOT && fs->options.read_only) {
         /* A pool that was never opened for writing. */
-        inode->value = (struct sfs_inode_value){.mode = SCALEFS_S_IFDIR | 0755u, .links = 2,
+        inode->value = (struct sfs_inode_value){.mode = SCALEFS_S_IFDIR | 0755u,
+                                                .links = 2,
                                                 .uid = fs->options.root_uid,
                                                 .gid = fs->options.root_gid,
                                                 .parent = SCALEFS_ROOT};
@@ -309,8 +310,8 @@ static void list(struct sfs_fs *fs, struct sfs_inode *inode)
     inode->listed = true;
 }
 
-/* While it is being flushed an inode stays in the list, so that whoever wants all data written finds it
- * and waits; when the flush is over it goes to the end of the list or out of it. */
+/* While it is being flushed an inode stays in the list, so that whoever wants all data written
+ * finds it and waits; when the flush is over it goes to the end of the list or out of it. */
 static void account(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t charged, bool relist)
 {
     uint64_t wanted = inode->dirty.bytes + inode->flushing.bytes;
@@ -371,7 +372,8 @@ void sfs_fs_inodes_free(struct sfs_fs *fs)
     sfs_map_clear(&fs->inodes);
 }
 
-int sfs_fs_set_get(struct sfs_fs *fs, struct sfs_lockset *set, uint64_t ino, struct sfs_inode **inode)
+int sfs_fs_set_get(struct sfs_fs *fs, struct sfs_lockset *set, uint64_t ino,
+                   struct sfs_inode **inode)
 {
     for (unsigned i = 0; i < set->count; i++) {
         if (set->inodes[i]->ino == ino) {

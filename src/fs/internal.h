@@ -1,18 +1,18 @@
 /* What the files of the fs room share: the volume, inode objects, dirty segments, file extents.
  *
  * LOCKS, in the order in which they are taken:
- *   1. fs->rename      moves of names between directories (so that the tree of directories stands still
- *                      while it is searched for loops)
- *   2. inode->flush    of several inodes by ascending number. Whoever holds it is the only one that changes
- *                      the inode's file extents: a flush, a truncation, a punch, a clone, a deletion
+ *   1. fs->rename      moves of names between directories (so that the tree of directories stands
+ * still while it is searched for loops)
+ *   2. inode->flush    of several inodes by ascending number. Whoever holds it is the only one that
+ * changes the inode's file extents: a flush, a truncation, a punch, a clone, a deletion
  *   3. inode->lock     of several inodes by ascending number. Guards everything in the object
  *   4. fs->mutex       the map, the lists, the counts; never held over anything that blocks
  * None of 2–4 is held when the store is asked for space (sfs_store_reserve) or a checkpoint
  * (sfs_store_sync): both may wait for the flusher, which takes 2.
  *
  * INVARIANTS
- *   1. inode->value.size is the size now, inode->disk_size the size in the tree. A transaction never
- *      writes a size to the tree that covers data which only memory has.
+ *   1. inode->value.size is the size now, inode->disk_size the size in the tree. A transaction
+ * never writes a size to the tree that covers data which only memory has.
  *   2. For every byte of `dirty` and of `flushing` a byte of the store's space is reserved.
  *   3. No file item reaches beyond disk_size, except while an orphan key says where to cut.
  *   4. An inode with links 0 has an orphan key, or is gone.
@@ -24,8 +24,8 @@
 #include "base/map.h"
 #include "fs/fs.h"
 
-#define SFS_FS_TX_OPS 512u              /* a transaction is ended when it has so many updates */
-#define SFS_FS_BATCH_BYTES (16u << 20)  /* data of many inodes written at a time */
+#define SFS_FS_TX_OPS 512u             /* a transaction is ended when it has so many updates */
+#define SFS_FS_BATCH_BYTES (16u << 20) /* data of many inodes written at a time */
 #define SFS_FS_BATCH_INODES 2048u
 #define SFS_FS_SEGMENT_BYTES (1u << 20) /* a segment lies within one such window of the file */
 #define SFS_FS_SEGMENT_COST 256u        /* memory of a segment besides its bytes */
@@ -37,10 +37,11 @@
 #define SFS_FS_HAS_XATTRS 1u /* it has had an extended attribute */
 #define SFS_FS_NAMELESS 2u   /* made without a name: may still be given one */
 
-#define SFS_FS_ISDIR(mode) (((mode) & SCALEFS_S_IFMT) == SCALEFS_S_IFDIR)
-#define SFS_FS_ISREG(mode) (((mode) & SCALEFS_S_IFMT) == SCALEFS_S_IFREG)
+#define SFS_FS_ISDIR(mode) (((mode)&SCALEFS_S_IFMT) == SCALEFS_S_IFDIR)
+#define SFS_FS_ISREG(mode) (((mode)&SCALEFS_S_IFMT) == SCALEFS_S_IFREG)
 
-/* --- dirty data (segs.c): sorted, disjoint runs of bytes ------------------------------------------- */
+/* --- dirty data (segs.c): sorted, disjoint runs of bytes
+ * ------------------------------------------- */
 struct sfs_seg {
     uint64_t offset;
     uint32_t len, room;
@@ -64,7 +65,8 @@ int sfs_fs_segs_under(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, 
 /* Takes [from, to) out. */
 int sfs_fs_segs_cut(struct sfs_env *env, struct sfs_segs *s, uint64_t from, uint64_t to);
 
-/* --- inodes (inode.c) ------------------------------------------------------------------------------- */
+/* --- inodes (inode.c)
+ * ------------------------------------------------------------------------------- */
 struct sfs_inode {
     uint64_t ino;
     struct sfs_mutex flush;
@@ -111,10 +113,10 @@ struct sfs_fs {
     bool stop;
     struct sfs_orphan *orphans; /* waiting for the reaper */
     size_t orphan_count, orphan_room;
-    struct sfs_map cut_first;   /* inodes whose truncation a crash interrupted */
-    struct sfs_map unlinked;    /* held inodes without links */
-    unsigned reaping;           /* orphans that are being deleted now */
-    struct sfs_half {           /* extents that a file uses only a part of now */
+    struct sfs_map cut_first; /* inodes whose truncation a crash interrupted */
+    struct sfs_map unlinked;  /* held inodes without links */
+    unsigned reaping;         /* orphans that are being deleted now */
+    struct sfs_half {         /* extents that a file uses only a part of now */
         uint64_t ino, id, base;
     } halves[SFS_FS_HALVES];
     size_t half_count;
@@ -139,13 +141,14 @@ struct sfs_time sfs_fs_now(struct sfs_fs *fs);
 /* Puts the inode's key. `size` is what the tree shall say (files: usually inode->disk_size). */
 void sfs_fs_put_value(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino,
                       const struct sfs_inode_value *value, uint64_t size);
-/* A transaction that changes one inode, locked for writing, to `value` (whose size is that of memory). */
+/* A transaction that changes one inode, locked for writing, to `value` (whose size is that of
+ * memory). */
 int sfs_fs_commit_value(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *inode,
                         const struct sfs_inode_value *value);
 /* Without the set-id bits that a write by an ordinary user takes away. */
 uint32_t sfs_fs_killed(uint32_t mode);
-/* Memory, reservation and lists after `dirty`, `flushing` or attr_dirty changed. Inode locked for writing.
- * `charged`: what was already counted for it in advance (sfs_fs_charge). */
+/* Memory, reservation and lists after `dirty`, `flushing` or attr_dirty changed. Inode locked for
+ * writing. `charged`: what was already counted for it in advance (sfs_fs_charge). */
 void sfs_fs_account(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t charged);
 /* The same at the end of a flush: what is dirty still counts as the youngest. */
 void sfs_fs_relist(struct sfs_fs *fs, struct sfs_inode *inode);
@@ -158,21 +161,24 @@ struct sfs_lockset {
     struct sfs_inode *inodes[4];
     unsigned count;
 };
-int sfs_fs_set_get(struct sfs_fs *fs, struct sfs_lockset *set, uint64_t ino, struct sfs_inode **inode);
+int sfs_fs_set_get(struct sfs_fs *fs, struct sfs_lockset *set, uint64_t ino,
+                   struct sfs_inode **inode);
 void sfs_fs_set_sort(struct sfs_lockset *set);
 void sfs_fs_set_lock(struct sfs_lockset *set); /* sorts, locks */
 void sfs_fs_set_unlock(struct sfs_lockset *set);
 void sfs_fs_set_put(struct sfs_fs *fs, struct sfs_lockset *set);
 
-/* --- file extents (extents.c) ------------------------------------------------------------------------ */
+/* --- file extents (extents.c)
+ * ------------------------------------------------------------------------ */
 struct sfs_item {
     uint64_t offset, id;
     uint32_t at, len; /* within the extent's raw bytes */
 };
 /* Items that touch [from, to), at most `cap`. *next: where to go on, `to` when these were all. */
-int sfs_fs_items(struct sfs_fs *fs, uint64_t ino, uint64_t from, uint64_t to, struct sfs_item *items,
-                 size_t cap, size_t *count, uint64_t *next);
-void sfs_fs_put_item(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, const struct sfs_item *item);
+int sfs_fs_items(struct sfs_fs *fs, uint64_t ino, uint64_t from, uint64_t to,
+                 struct sfs_item *items, size_t cap, size_t *count, uint64_t *next);
+void sfs_fs_put_item(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino,
+                     const struct sfs_item *item);
 
 /* Takes ranges out of a file's items, from low to high offsets, into a transaction that is not yet
  * committed. Afterwards new items may be put into the ranges. */
@@ -181,13 +187,13 @@ struct sfs_cutter {
     struct sfs_fs *fs;
     struct sfs_tx *tx;
     uint64_t ino;
-    uint64_t loaded_end;   /* items up to here were looked at */
-    bool has_rest;         /* what is left of the last item, behind the cut; not yet put */
+    uint64_t loaded_end; /* items up to here were looked at */
+    bool has_rest;       /* what is left of the last item, behind the cut; not yet put */
     struct sfs_item rest;
-    int32_t refs;          /* changes of the last item's extent, not yet in the tx */
+    int32_t refs; /* changes of the last item's extent, not yet in the tx */
     int64_t ref_bytes;
-    uint64_t open_id;      /* that extent; 0: none */
-    uint64_t bytes;        /* taken out in sum */
+    uint64_t open_id; /* that extent; 0: none */
+    uint64_t bytes;   /* taken out in sum */
     /* Extents that lost a part here: id, and the file offset of their byte 0. */
     struct sfs_partial {
         uint64_t id, base;
@@ -200,16 +206,18 @@ int sfs_fs_cut(struct sfs_cutter *c, uint64_t from, uint64_t to);
 int sfs_fs_cut_some(struct sfs_cutter *c, uint64_t from, uint64_t to, size_t max, uint64_t *upto);
 void sfs_fs_cut_end(struct sfs_cutter *c);
 
-/* --- data, flushing (data.c, flush.c, writeback.c, range.c) --------------------------------------------------------- */
+/* --- data, flushing (data.c, flush.c, writeback.c, range.c)
+ * --------------------------------------------------------- */
 /* The bytes [from, to) as they are, for rewriting; inode not locked. */
-int sfs_fs_read_inode(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, void *buf, size_t len,
-                      size_t *done);
-/* Counts `bytes` of memory that will be dirty; waits and writes out while there is too much. Nothing locked. */
+int sfs_fs_read_inode(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, void *buf,
+                      size_t len, size_t *done);
+/* Counts `bytes` of memory that will be dirty; waits and writes out while there is too much.
+ * Nothing locked. */
 int sfs_fs_charge(struct sfs_fs *fs, struct sfs_inode *prefer, uint64_t bytes);
 void sfs_fs_uncharge(struct sfs_fs *fs, uint64_t bytes);
 int sfs_fs_reserve(struct sfs_fs *fs, uint64_t bytes); /* nothing locked */
-/* Writes out inodes in ascending order, whose `flush` the caller holds. `tail`: all of it, else what fills
- * rows. *moved (may be NULL): bytes that are in the tree now. */
+/* Writes out inodes in ascending order, whose `flush` the caller holds. `tail`: all of it, else
+ * what fills rows. *moved (may be NULL): bytes that are in the tree now. */
 int sfs_fs_flush_held(struct sfs_fs *fs, struct sfs_inode *const *inodes, size_t count, bool tail,
                       uint64_t *moved);
 int sfs_fs_flush_inode(struct sfs_fs *fs, struct sfs_inode *inode, bool tail);
@@ -221,13 +229,16 @@ int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer);
 void sfs_fs_halves_note(struct sfs_fs *fs, uint64_t ino, const struct sfs_cutter *c);
 void sfs_fs_halves_pay(struct sfs_fs *fs);
 void sfs_fs_writer(void *arg); /* the task that writes out before the bound is reached */
-/* Makes the file `size` bytes long together with the other changes of `value`. flush and lock held. */
+/* Makes the file `size` bytes long together with the other changes of `value`. flush and lock held.
+ */
 int sfs_fs_resize(struct sfs_fs *fs, struct sfs_inode *inode, struct sfs_inode_value *value,
                   uint64_t size);
-/* Cuts all items behind `size` in bounded transactions and removes the orphan key. flush and lock held. */
+/* Cuts all items behind `size` in bounded transactions and removes the orphan key. flush and lock
+ * held. */
 int sfs_fs_cut_tail(struct sfs_fs *fs, uint64_t ino, struct sfs_inode_value *value, uint64_t size);
 
-/* --- directories (dir.c) -------------------------------------------------------------------------------- */
+/* --- directories (dir.c)
+ * -------------------------------------------------------------------------------- */
 struct sfs_entry_found {
     bool found;
     uint64_t cookie, ino, free_cookie; /* free_cookie: where an entry of this name would go */
@@ -237,17 +248,18 @@ int sfs_fs_name_check(const char *name, size_t len);
 /* The directory is locked. */
 int sfs_fs_entry_find(struct sfs_fs *fs, uint64_t dir, const char *name, size_t len,
                       struct sfs_entry_found *found);
-void sfs_fs_entry_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uint64_t cookie, uint64_t ino,
-                      uint32_t mode, const char *name, size_t len);
+void sfs_fs_entry_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uint64_t cookie,
+                      uint64_t ino, uint32_t mode, const char *name, size_t len);
 void sfs_fs_entry_delete(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t dir, uint64_t cookie);
 /* A directory's new value after `entries` and `links` changed. */
-struct sfs_inode_value sfs_fs_dir_changed(const struct sfs_inode *dir, struct sfs_time now, int entries,
-                                          int links);
+struct sfs_inode_value sfs_fs_dir_changed(const struct sfs_inode *dir, struct sfs_time now,
+                                          int entries, int links);
 int sfs_fs_dir_check(const struct sfs_inode *dir); /* locked: a directory that is not removed */
 
-/* --- links, orphans (orphan.c) ------------------------------------------------------------------------------ */
-/* The inode (locked for writing) loses `links` names; adds what that means to tx; *value is its new value.
- * *deleted: it is gone when the transaction commits. */
+/* --- links, orphans (orphan.c)
+ * ------------------------------------------------------------------------------ */
+/* The inode (locked for writing) loses `links` names; adds what that means to tx; *value is its new
+ * value. *deleted: it is gone when the transaction commits. */
 int sfs_fs_drop_links(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *inode, uint32_t links,
                       struct sfs_time now, struct sfs_inode_value *value, bool *deleted);
 /* After the transaction: takes over the value. Locked. */
@@ -261,13 +273,14 @@ void sfs_fs_reaper(void *arg);
 /* One that waits is done now, to make room; false when there is none. */
 bool sfs_fs_reap_one(struct sfs_fs *fs);
 
-/* --- extended attributes, ACLs (xattr.c, acl.c) -------------------------------------------------------------- */
+/* --- extended attributes, ACLs (xattr.c, acl.c)
+ * -------------------------------------------------------------- */
 #define SFS_ACL_ACCESS "system.posix_acl_access"
 #define SFS_ACL_DEFAULT "system.posix_acl_default"
 #define SFS_ACL_MAX (4u + 8u * 128u)
 /* Reads one into `value` (NODATA, RANGE); inode locked. */
-int sfs_fs_xattr_read(struct sfs_fs *fs, const struct sfs_inode *inode, const char *name, void *value,
-                      size_t size, size_t *len);
+int sfs_fs_xattr_read(struct sfs_fs *fs, const struct sfs_inode *inode, const char *name,
+                      void *value, size_t size, size_t *len);
 /* A small value (≤ SFS_ACL_MAX) of an inode; replaces what is there. */
 int sfs_fs_xattr_put_small(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, const char *name,
                            const void *value, size_t len);
@@ -280,8 +293,9 @@ uint32_t sfs_fs_acl_mode(const uint8_t *acl, size_t len, uint32_t mode);
 void sfs_fs_acl_chmod(uint8_t *acl, size_t len, uint32_t mode);
 /* Changes a default ACL and a mode into the access ACL and mode of a new inode. */
 uint32_t sfs_fs_acl_create(uint8_t *acl, size_t len, uint32_t mode);
-/* A new inode in `dir` (locked): inherits ACLs; changes value->mode and ->flags, adds keys to tx. */
-int sfs_fs_acl_inherit(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *dir, uint64_t ino,
-                       struct sfs_inode_value *value);
+/* A new inode in `dir` (locked): inherits ACLs; changes value->mode and ->flags, adds keys to tx.
+ */
+int sfs_fs_acl_inherit(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *dir,
+                       uint64_t ino, struct sfs_inode_value *value);
 
 #endif

@@ -1,5 +1,5 @@
-/* Names given and taken: make, link, unlink, rmdir. Each is one transaction over the directory, its entry
- * and the inode.
+/* Names given and taken: make, link, unlink, rmdir. Each is one transaction over the directory, its
+ * entry and the inode.
  */
 #include "fs/internal.h"
 
@@ -8,7 +8,7 @@
 #define TARGET_MAX 4095u
 
 struct making {
-    uint64_t dir; /* where, or whose defaults it inherits */
+    uint64_t dir;     /* where, or whose defaults it inherits */
     const char *name; /* NULL: no name */
     size_t name_len;
     const char *target; /* symbolic links */
@@ -16,8 +16,8 @@ struct making {
     struct sfs_inode_value value;
 };
 
-static int prepare_value(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *dir, uint64_t ino,
-                         struct making *m)
+static int prepare_value(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *dir,
+                         uint64_t ino, struct making *m)
 {
     struct sfs_inode_value *v = &m->value;
     bool is_dir = SFS_FS_ISDIR(v->mode);
@@ -129,8 +129,8 @@ int sfs_fs_symlink(struct sfs_fs *fs, uint64_t dir, const char *name, size_t nam
                    const char *target, size_t target_len, struct scalefs_owner owner,
                    struct scalefs_attr *attr)
 {
-    struct making m = {.dir = dir, .name = name, .name_len = name_len, .target = target,
-                       .target_len = target_len};
+    struct making m = {
+        .dir = dir, .name = name, .name_len = name_len, .target = target, .target_len = target_len};
     if (!target_len || memchr(target, 0, target_len))
         return SCALEFS_E_INVAL;
     if (target_len > TARGET_MAX)
@@ -193,7 +193,9 @@ int sfs_fs_readlink(struct sfs_fs *fs, uint64_t ino, char *buf, size_t size, siz
     return SCALEFS_OK;
 }
 
-/* --- link ------------------------------------------------------------------------------------------------------ */
+/* --- link
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int link_locked(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *dir,
                        struct sfs_inode *inode, const char *name, size_t len)
@@ -240,8 +242,8 @@ static int link_locked(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *d
     return SCALEFS_OK;
 }
 
-int sfs_fs_link(struct sfs_fs *fs, uint64_t ino, uint64_t dir_ino, const char *name, size_t name_len,
-                struct scalefs_attr *attr)
+int sfs_fs_link(struct sfs_fs *fs, uint64_t ino, uint64_t dir_ino, const char *name,
+                size_t name_len, struct scalefs_attr *attr)
 {
     struct sfs_lockset set = {.count = 0};
     struct sfs_inode *dir, *inode;
@@ -268,7 +270,9 @@ int sfs_fs_link(struct sfs_fs *fs, uint64_t ino, uint64_t dir_ino, const char *n
     return err;
 }
 
-/* --- unlink, rmdir ------------------------------------------------------------------------------------------------ */
+/* --- unlink, rmdir
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct removing {
     struct sfs_inode *dir, *child;
@@ -278,7 +282,8 @@ struct removing {
     uint64_t ino; /* of the child, as it was found */
 };
 
-static int find_for_removal(struct sfs_fs *fs, struct removing *r, struct sfs_lockset *set, uint64_t dir)
+static int find_for_removal(struct sfs_fs *fs, struct removing *r, struct sfs_lockset *set,
+                            uint64_t dir)
 {
     struct sfs_entry_found found;
     int err = sfs_fs_set_get(fs, set, dir, &r->dir);
@@ -318,7 +323,8 @@ static int remove_locked(struct sfs_fs *fs, struct sfs_tx *tx, struct removing *
         return SCALEFS_E_NOTEMPTY;
     struct sfs_inode_value value;
     bool deleted;
-    struct sfs_inode_value changed = sfs_fs_dir_changed(r->dir, sfs_fs_now(fs), -1, is_dir ? -1 : 0);
+    struct sfs_inode_value changed =
+        sfs_fs_dir_changed(r->dir, sfs_fs_now(fs), -1, is_dir ? -1 : 0);
     sfs_fs_entry_delete(fs, tx, r->dir->ino, found.cookie);
     err = sfs_fs_drop_links(fs, tx, r->child, is_dir ? 2 : 1, changed.ctime, &value, &deleted);
     if (!err)

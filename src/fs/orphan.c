@@ -1,16 +1,17 @@
 /* The last name of an inode goes: deletion now, at the last release, or after a crash.
  *
- * A small inode that nobody holds is deleted in the transaction that takes its last name. Any other gets an
- * orphan key there; the key goes with the inode, in the last of the bounded transactions that delete it. Very
- * large ones are left to a task (the reaper). What a crash leaves is found by its keys at the next opening.
+ * A small inode that nobody holds is deleted in the transaction that takes its last name. Any other
+ * gets an orphan key there; the key goes with the inode, in the last of the bounded transactions
+ * that delete it. Very large ones are left to a task (the reaper). What a crash leaves is found by
+ * its keys at the next opening.
  */
 #include "fs/internal.h"
 
 #include <string.h>
 
-#define DIRECT_KEYS 96u  /* deleted along with the name */
+#define DIRECT_KEYS 96u /* deleted along with the name */
 #define STEP_KEYS (SFS_FS_TX_OPS / 2)
-#define PATIENCE 16u     /* transactions that the caller waits for; then it is the reaper's */
+#define PATIENCE 16u /* transactions that the caller waits for; then it is the reaper's */
 
 struct key_batch {
     struct sfs_fs *fs;
@@ -40,7 +41,8 @@ static bool delete_key(void *context, struct sfs_key key, const uint8_t *value, 
         else if (v.kind == 1)
             sfs_tx_extent_ref(b->tx, v.extent, -1, -(int64_t)v.value_len);
     }
-    /* A value that makes no sense is dropped all the same: its extent stays, and `check` finds it. */
+    /* A value that makes no sense is dropped all the same: its extent stays, and `check` finds it.
+     */
     sfs_tx_delete(b->tx, b->fs->volume, key);
     b->count++;
     return true;
@@ -138,15 +140,16 @@ void sfs_fs_links_dropped(struct sfs_fs *fs, struct sfs_inode *inode,
     sfs_fs_account(fs, inode, 0);
 }
 
-/* --- the reaper -------------------------------------------------------------------------------------------- */
+/* --- the reaper
+ * -------------------------------------------------------------------------------------------- */
 
 static void enqueue(struct sfs_fs *fs, uint64_t ino, uint64_t size)
 {
     sfs_mutex_lock(&fs->mutex);
     if (fs->orphan_count == fs->orphan_room) {
         size_t room = fs->orphan_room ? fs->orphan_room * 2 : 16;
-        struct sfs_orphan *more = sfs_realloc(fs->env, fs->orphans, fs->orphan_count * sizeof *more,
-                                              room * sizeof *more);
+        struct sfs_orphan *more =
+            sfs_realloc(fs->env, fs->orphans, fs->orphan_count * sizeof *more, room * sizeof *more);
         if (more) {
             fs->orphans = more;
             fs->orphan_room = room;
@@ -213,7 +216,8 @@ void sfs_fs_release_hold(struct sfs_fs *fs, uint64_t ino, uint64_t count)
     sfs_mutex_unlock(&fs->mutex);
     if (!dead)
         return;
-    /* Whether its object is in memory or not: as nobody holds it any more, it is not loaded again. */
+    /* Whether its object is in memory or not: as nobody holds it any more, it is not loaded again.
+     */
     if (inode && !sfs_fs_inode_get(fs, ino, &inode)) {
         sfs_fs_reap(fs, inode);
         sfs_fs_inode_put(fs, inode);

@@ -1,14 +1,15 @@
 /* Whole ranges of a file: truncation, holes, allocation, clones.
  *
- * All of them hold inode->flush, so that no flush is under way, and change the items in transactions of
- * at most SFS_FS_TX_OPS or so. A truncation that needs several says in the first one, by an orphan key,
- * where the file ends, and takes it away in the last.
+ * All of them hold inode->flush, so that no flush is under way, and change the items in
+ * transactions of at most SFS_FS_TX_OPS or so. A truncation that needs several says in the first
+ * one, by an orphan key, where the file ends, and takes it away in the last.
  */
 #include "fs/internal.h"
 
 #include <string.h>
 
-/* --- truncation ---------------------------------------------------------------------------------------- */
+/* --- truncation
+ * ---------------------------------------------------------------------------------------- */
 
 static void orphan_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, uint64_t size)
 {
@@ -18,8 +19,8 @@ static void orphan_put(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, uint6
 }
 
 /* One transaction's worth of items behind `size` goes; *upto: UINT64_MAX when these were all. */
-static int cut_step(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, struct sfs_inode_value *value,
-                    uint64_t size, uint64_t *upto)
+static int cut_step(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino,
+                    struct sfs_inode_value *value, uint64_t size, uint64_t *upto)
 {
     struct sfs_cutter cut;
     tx->frees = true;
@@ -119,7 +120,8 @@ int sfs_fs_resize(struct sfs_fs *fs, struct sfs_inode *inode, struct sfs_inode_v
     return err;
 }
 
-/* --- fallocate -------------------------------------------------------------------------------------------- */
+/* --- fallocate
+ * -------------------------------------------------------------------------------------------- */
 
 static void touch(struct sfs_fs *fs, struct sfs_inode_value *value)
 {
@@ -163,8 +165,8 @@ static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint
     return err;
 }
 
-static int fallocate_locked(struct sfs_fs *fs, struct sfs_inode *inode, unsigned flags, uint64_t offset,
-                            uint64_t len)
+static int fallocate_locked(struct sfs_fs *fs, struct sfs_inode *inode, unsigned flags,
+                            uint64_t offset, uint64_t len)
 {
     int err = file_check(inode);
     if (!err && inode->flushing.count) /* an earlier flush had no memory to give its data back */
@@ -196,7 +198,8 @@ int sfs_fs_fallocate(struct sfs_fs *fs, uint64_t ino, unsigned flags, uint64_t o
     int err = sfs_fs_inode_get(fs, ino, &inode);
     if (err)
         return err;
-    if (!how) { /* nothing can be set aside in a pool that never overwrites: say whether it is there now */
+    if (!how) { /* nothing can be set aside in a pool that never overwrites: say whether it is there
+                   now */
         err = sfs_fs_reserve(fs, len);
         if (!err)
             sfs_store_unreserve(fs->store, len);
@@ -212,7 +215,9 @@ int sfs_fs_fallocate(struct sfs_fs *fs, uint64_t ino, unsigned flags, uint64_t o
     return err;
 }
 
-/* --- clones ------------------------------------------------------------------------------------------------- */
+/* --- clones
+ * -------------------------------------------------------------------------------------------------
+ */
 
 #define CLONE_ITEMS 64u
 
@@ -222,7 +227,8 @@ struct clone {
     uint64_t from_offset, to_offset, len;
 };
 
-/* One transaction: as much as CLONE_ITEMS items of the source say. Both locked, nothing of either in memory. */
+/* One transaction: as much as CLONE_ITEMS items of the source say. Both locked, nothing of either
+ * in memory. */
 static int clone_step(struct clone *c, uint64_t *done)
 {
     struct sfs_item items[CLONE_ITEMS];
@@ -235,12 +241,14 @@ static int clone_step(struct clone *c, uint64_t *done)
     struct sfs_cutter cut;
     uint64_t to = c->to_offset + *done, to_end = to + (next - start);
     sfs_tx_init(&tx, c->fs->store);
-    /* First the new references, so that an extent which only the target uses does not pass through 0. */
+    /* First the new references, so that an extent which only the target uses does not pass through
+     * 0. */
     uint64_t added = 0;
     for (size_t i = 0; i < count; i++) {
         struct sfs_item *it = &items[i];
         uint64_t item_end = it->offset + it->len;
-        uint64_t low = it->offset > start ? it->offset : start, high = item_end < next ? item_end : next;
+        uint64_t low = it->offset > start ? it->offset : start,
+                 high = item_end < next ? item_end : next;
         *it = (struct sfs_item){.offset = to + (low - start),
                                 .id = it->id,
                                 .at = it->at + (uint32_t)(low - it->offset),

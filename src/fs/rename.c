@@ -1,8 +1,9 @@
 /* Rename: up to four inodes and two entries in one transaction.
  *
- * Directories are moved to other parents only under fs->rename, so that the chain of parents stands still while it
- * is searched for loops. A file that replaces another has its data handed to the store first: whoever writes a
- * new version and renames it over the old one finds, after a crash, one of the two.
+ * Directories are moved to other parents only under fs->rename, so that the chain of parents stands
+ * still while it is searched for loops. A file that replaces another has its data handed to the
+ * store first: whoever writes a new version and renames it over the old one finds, after a crash,
+ * one of the two.
  */
 #include "fs/internal.h"
 
@@ -177,11 +178,12 @@ static int build(struct sfs_fs *fs, struct sfs_tx *tx, struct renaming *r)
     } else {
         sfs_fs_entry_delete(fs, tx, from->dir_ino, from->found.cookie);
         if (to->inode)
-            err = sfs_fs_drop_links(fs, tx, to->inode, SFS_FS_ISDIR(to->inode->value.mode) ? 2 : 1, now,
-                                    &to->value, &r->deleted);
+            err = sfs_fs_drop_links(fs, tx, to->inode, SFS_FS_ISDIR(to->inode->value.mode) ? 2 : 1,
+                                    now, &to->value, &r->deleted);
     }
     uint64_t cookie = to->found.found ? to->found.cookie : to->found.free_cookie;
-    sfs_fs_entry_put(fs, tx, to->dir_ino, cookie, from->inode->ino, from->value.mode, to->name, to->len);
+    sfs_fs_entry_put(fs, tx, to->dir_ino, cookie, from->inode->ino, from->value.mode, to->name,
+                     to->len);
     sfs_fs_put_value(fs, tx, from->inode->ino, &from->value, disk_size(from->inode));
     sfs_fs_put_value(fs, tx, from->dir_ino, &from->dir_value, from->dir_value.size);
     if (to->dir != from->dir)
@@ -236,7 +238,8 @@ static int rename_once(struct sfs_fs *fs, struct renaming *r)
     int err = look_and_lock(fs, r);
     if (!err) {
         err = rename_locked(fs, r);
-        reap = !err && !r->exchange && r->to.inode && !r->to.inode->gone && !r->to.inode->value.links;
+        reap =
+            !err && !r->exchange && r->to.inode && !r->to.inode->gone && !r->to.inode->value.links;
         sfs_fs_set_unlock(&r->set);
     }
     if (reap)
@@ -250,8 +253,8 @@ static bool dots(const char *name, size_t len)
     return (len == 1 || len == 2) && name[0] == '.' && name[len - 1] == '.';
 }
 
-int sfs_fs_rename(struct sfs_fs *fs, uint64_t dir, const char *name, size_t name_len, uint64_t new_dir,
-                  const char *new_name, size_t new_name_len, unsigned flags)
+int sfs_fs_rename(struct sfs_fs *fs, uint64_t dir, const char *name, size_t name_len,
+                  uint64_t new_dir, const char *new_name, size_t new_name_len, unsigned flags)
 {
     const unsigned known = SCALEFS_RENAME_NOREPLACE | SCALEFS_RENAME_EXCHANGE;
     if (fs->options.read_only)

@@ -1,7 +1,7 @@
 /* Dirty data of one file: a sorted array of disjoint segments of bytes.
  *
- * A segment never leaves its window of SFS_FS_SEGMENT_BYTES and only ever grows at its end, into room
- * that doubles: so no byte is copied more than about twice, whatever the order of the writes.
+ * A segment never leaves its window of SFS_FS_SEGMENT_BYTES and only ever grows at its end, into
+ * room that doubles: so no byte is copied more than about twice, whatever the order of the writes.
  * Neighbouring segments stay apart; the flush joins them.
  */
 #include "fs/internal.h"
@@ -94,8 +94,8 @@ static int append(struct sfs_env *env, struct sfs_segs *s, struct sfs_seg *seg, 
     return SCALEFS_OK;
 }
 
-static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data, size_t len,
-               bool overwrite)
+static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
+               size_t len, bool overwrite)
 {
     while (len) {
         size_t i = sfs_fs_segs_find(s, offset), n = len;
@@ -143,7 +143,8 @@ int sfs_fs_segs_cut(struct sfs_env *env, struct sfs_segs *s, uint64_t from, uint
     if (from >= to || i == s->count)
         return SCALEFS_OK;
     if (s->list[i].offset < from) {
-        if (end_of(&s->list[i]) > to) { /* a hole in the middle: what is behind it becomes its own */
+        if (end_of(&s->list[i]) >
+            to) { /* a hole in the middle: what is behind it becomes its own */
             struct sfs_seg *seg = &s->list[i];
             uint32_t at = (uint32_t)(to - seg->offset);
             int err = insert(env, s, i + 1, to, seg->data + at, seg->len - at);

@@ -1,8 +1,8 @@
 /* When dirty data is written out, and whose: before memory runs over, at fsync, at each checkpoint.
  *
- * A writer that finds the bound reached writes out itself: its own file when there is much of it, else the
- * largest, else the oldest of all files together, so that many small ones fill rows. A task begins with
- * that at a quarter of the bound, so that a writer seldom has to.
+ * A writer that finds the bound reached writes out itself: its own file when there is much of it,
+ * else the largest, else the oldest of all files together, so that many small ones fill rows. A
+ * task begins with that at a quarter of the bound, so that a writer seldom has to.
  */
 #include "fs/internal.h"
 
@@ -41,7 +41,8 @@ int sfs_fs_flush_inode(struct sfs_fs *fs, struct sfs_inode *inode, bool tail)
     return err;
 }
 
-/* The oldest ones, with references, until there is enough for a batch; mutex held. `upto`: no younger ones. */
+/* The oldest ones, with references, until there is enough for a batch; mutex held. `upto`: no
+ * younger ones. */
 static size_t collect(struct sfs_fs *fs, struct sfs_inode **inodes, uint64_t upto, uint64_t *bytes)
 {
     size_t count = 0;
@@ -167,7 +168,8 @@ int sfs_fs_fsync(struct sfs_fs *fs, uint64_t ino)
     return err;
 }
 
-/* --- extents of which a file uses only a part -------------------------------------------------------------- */
+/* --- extents of which a file uses only a part
+ * -------------------------------------------------------------- */
 
 void sfs_fs_halves_note(struct sfs_fs *fs, uint64_t ino, const struct sfs_cutter *c)
 {
@@ -180,9 +182,10 @@ void sfs_fs_halves_note(struct sfs_fs *fs, uint64_t ino, const struct sfs_cutter
     sfs_mutex_unlock(&fs->mutex);
 }
 
-/* The items that use the extent as the file once wrote it, when there are no others anywhere and together they
- * are less than half of it. */
-static size_t find_leftovers(struct sfs_fs *fs, const struct sfs_half *h, struct sfs_item *left, size_t cap)
+/* The items that use the extent as the file once wrote it, when there are no others anywhere and
+ * together they are less than half of it. */
+static size_t find_leftovers(struct sfs_fs *fs, const struct sfs_half *h, struct sfs_item *left,
+                             size_t cap)
 {
     struct sfs_extent extent;
     struct sfs_item items[64];
@@ -202,16 +205,17 @@ static size_t find_leftovers(struct sfs_fs *fs, const struct sfs_half *h, struct
     return found == extent.refs && bytes == extent.ref_bytes ? found : 0;
 }
 
-/* Makes the items' bytes dirty, so that the next flush writes them anew. Nothing may have changed meanwhile. */
+/* Makes the items' bytes dirty, so that the next flush writes them anew. Nothing may have changed
+ * meanwhile. */
 static void make_dirty(struct sfs_fs *fs, struct sfs_inode *inode, const struct sfs_half *h,
-                       const struct sfs_item *left, size_t count, const uint8_t *data, uint64_t bytes)
+                       const struct sfs_item *left, size_t count, const uint8_t *data,
+                       uint64_t bytes)
 {
     struct sfs_item again[16];
     sfs_rwlock_write(&inode->lock);
     inode->reserved += bytes;
     if (!inode->gone && !inode->flushing.count && !inode->cut_pending &&
-        find_leftovers(fs, h, again, 16) == count &&
-        !memcmp(again, left, count * sizeof *left)) {
+        find_leftovers(fs, h, again, 16) == count && !memcmp(again, left, count * sizeof *left)) {
         for (size_t i = 0; i < count; i++) {
             /* What was written there since is newer. */
             if (sfs_fs_segs_under(fs->env, &inode->dirty, left[i].offset, data, left[i].len))
@@ -238,8 +242,8 @@ static void pay_half(struct sfs_fs *fs, struct sfs_inode *inode, const struct sf
         return;
     struct sfs_read reads[16];
     for (size_t i = 0; i < count; i++) {
-        reads[i] = (struct sfs_read){.id = h->id, .offset = left[i].at, .len = left[i].len,
-                                     .buf = data + at};
+        reads[i] = (struct sfs_read){
+            .id = h->id, .offset = left[i].at, .len = left[i].len, .buf = data + at};
         at += left[i].len;
     }
     int err = sfs_store_read(fs->store, reads, count);

@@ -56,8 +56,8 @@ static int find(struct sfs_fs *fs, uint64_t ino, const char *name, struct findin
     return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
 }
 
-int sfs_fs_xattr_read(struct sfs_fs *fs, const struct sfs_inode *inode, const char *name, void *value,
-                      size_t size, size_t *len)
+int sfs_fs_xattr_read(struct sfs_fs *fs, const struct sfs_inode *inode, const char *name,
+                      void *value, size_t size, size_t *len)
 {
     struct finding f;
     *len = 0;
@@ -97,7 +97,9 @@ int sfs_fs_getxattr(struct sfs_fs *fs, uint64_t ino, const char *name, void *val
     return err;
 }
 
-/* --- list ----------------------------------------------------------------------------------------------------- */
+/* --- list
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 struct listing {
     char *list;
@@ -159,24 +161,25 @@ int sfs_fs_listxattr(struct sfs_fs *fs, uint64_t ino, char *list, size_t size, s
     return err;
 }
 
-/* --- change ----------------------------------------------------------------------------------------------------- */
+/* --- change
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void put_key(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, const struct finding *f,
                     const struct sfs_xattr_value *v)
 {
     uint8_t bytes[SFS_VALUE_MAX];
     uint32_t n = sfs_xattr_encode(v, bytes);
-    sfs_tx_put(tx, fs->volume, sfs_fs_key(ino, SFS_KEY_XATTR, f->found ? f->cookie : f->free_cookie),
-               bytes, n);
+    sfs_tx_put(tx, fs->volume,
+               sfs_fs_key(ino, SFS_KEY_XATTR, f->found ? f->cookie : f->free_cookie), bytes, n);
     if (f->found && f->kind)
         sfs_tx_extent_ref(tx, f->extent, -1, -(int64_t)f->len);
 }
 
 static struct sfs_xattr_value named(const struct finding *f, uint32_t len)
 {
-    return (struct sfs_xattr_value){.name_len = (uint16_t)f->name_len,
-                                    .name = (const uint8_t *)f->name,
-                                    .value_len = len};
+    return (struct sfs_xattr_value){
+        .name_len = (uint16_t)f->name_len, .name = (const uint8_t *)f->name, .value_len = len};
 }
 
 int sfs_fs_xattr_put_small(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, const char *name,
@@ -259,7 +262,8 @@ static int set_value(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inod
     return SCALEFS_OK;
 }
 
-/* Setting an access ACL sets the permission bits; one that says no more than they do is not kept. */
+/* Setting an access ACL sets the permission bits; one that says no more than they do is not kept.
+ */
 static int set_acl(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *inode,
                    const struct setting *s, struct sfs_inode_value *value)
 {
@@ -345,8 +349,8 @@ static int change(struct sfs_fs *fs, uint64_t ino, struct setting *s)
     return err;
 }
 
-int sfs_fs_setxattr(struct sfs_fs *fs, uint64_t ino, const char *name, const void *value, size_t len,
-                    unsigned flags)
+int sfs_fs_setxattr(struct sfs_fs *fs, uint64_t ino, const char *name, const void *value,
+                    size_t len, unsigned flags)
 {
     struct setting s = {.name = name, .value = value, .len = len, .flags = flags};
     if (len > SFS_FS_XATTR_MAX)

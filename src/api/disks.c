@@ -1,0 +1,149 @@
+/* Disks of an open pool: replaced, taken offline, brought back; scrub. */
+#include "api/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int sfs_api_member(struct scalefs_pool *pool, const char *disk, uint16_t *index,
+                   struct scalefs_error_info *info)
+{
+    struct sfs_pool *p = pool->pool;
+    struct sfs_uuid uuid;
+    bool is_uuid = sfs_uuid_parse(disk, &uuid), found = false;
+    char real[1024] = "", id[16];
+    struct sfs_disk *there;
+    /* A path may be a link. */
+    if (!is_uuid && !sfs_disk_open(pool->env, disk, SFS_DISK_READ_ONLY, &there, NULL)) {
+        snprintf(real, sizeof real, "%s", there->info.path);
+        sfs_disk_close(there);
+    }
+    sfs_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < p->member_count && !found; i++) {
+        const struct sfs_member *m = &p->members[i];
+        if (!m->used)
+            continue;
+        const char *path = m->disk ? m->disk->info.path : m->record.path;
+        snprintf(id, sizeof id, "%u", m->record.index);
+        found = is_uuid
+                    ? sfs_uuid_equal(&uuid, &m->record.uuid)
+                    : !strcmp(id, disk) || !strcmp(path, disk) || (real[0] && !strcmp(path, real));
+        if (found)
+            *index = m->record.index;
+    }
+    sfs_mutex_unlock(&p->lock);
+    return found ? SCALEFS_OK
+                 : sfs_api_refuse(
+                       info, SCALEFS_E_NOENT,
+                       "The pool \"%s\" has no disk \"%s\"; `scalefs status` lists its disks.",
+                       p->config.name, disk);
+}
+
+static int begin(struct scalefs_pool *pool, const void *argument, struct scalefs_error_info *info)
+{
+    if (info)
+        info->error = 0;
+    if (!pool || !argument)
+        return sfs_api_explain(info, SCALEFS_E_INVAL);
+    return pool->read_only ? sfs_api_explain(info, SCALEFS_E_ROFS) : SCALEFS_OK;
+}
+
+int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
+                         uint64_t file_bytes, bool force, struct scalefs_error_info *info)
+{
+    uint16_t index = 0;
+    struct sfs_disk *disk;
+    bool created;
+    int err = begin(pool, old_disk && new_path ? pool : NULL, info);
+    if (!err)
+        err = sfs_api_member(pool, old_disk, &index, info);
+    if (!err)
+        err = sfs_api_new_disk(pool->env, new_path, file_bytes, force, &disk, &created, info);
+    if (err)
+        return err;
+    err = sfs_care_replace(pool->store, index, disk, info);
+    if (err) {
+        sfs_disk_close(disk);
+        if (created)
+            (void)remove(new_path);
+    }
+    return sfs_api_explain(info, err);
+}
+
+int scalefs_pool_offline(struct scalefs_pool *pool, const char *disk,
+                         struct scalefs_error_info *info)
+{
+    uint16_t index = 0;
+    int err = begin(pool, disk, info);
+    if (!err)
+        err = sfs_api_member(pool, disk, &index, info);
+    if (!err)
+        err = sfs_care_offline(pool->store, index, info);
+    return sfs_api_explain(info, err);
+}
+
+/* Where a member that is absent can be seen now; the path is the caller's to free. */
+static int find_absent(struct scalefs_pool *pool, uint16_t index, char path[1024],
+                       struct scalefs_error_info *info)
+{
+    struct sfs_uuid uuid = {{0}};
+    const char *hint[1];
+    char last[sizeof((struct sfs_disk_record *)0)->path] = "";
+    sfs_mutex_lock(&pool->pool->lock);
+    const struct sfs_member *m = sfs_member_of(pool->pool, index);
+    if (m) {
+        uuid = m->record.uuid;
+        snprintf(last, sizeof last, "%s", m->record.path);
+    }
+    sfs_mutex_unlock(&pool->pool->lock);
+    struct sfs_api_search s;
+    sfs_api_search_begin(&s, pool->env);
+    hint[0] = last;
+    if (last[0])
+        sfs_api_search_path(&s, last, true);
+    sfs_api_search_scan(&s, NULL, hint, last[0] ? 1 : 0);
+    bool found = false;
+    for (size_t i = 0; i < s.count && !found; i++) {
+        found = sfs_uuid_equal(&s.disks[i].label.disk, &uuid) &&
+                sfs_uuid_equal(&s.disks[i].label.pool, &pool->pool->uuid);
+        if (found)
+            snprintf(path, 1024, "%s", s.disks[i].path);
+    }
+    sfs_api_search_end(&s);
+    return found ? SCALEFS_OK
+                 : sfs_api_refuse(
+                       info, SCALEFS_E_NOENT,
+                       "Disk %u cannot be seen: connect it, or name the path at which it is now.",
+                       index);
+}
+
+int scalefs_pool_online(struct scalefs_pool *pool, const char *disk,
+                        struct scalefs_error_info *info)
+{
+    struct sfs_disk *there;
+    struct scalefs_error_info why;
+    uint16_t index = 0;
+    char path[1024];
+    int err = begin(pool, disk, info);
+    if (err)
+        return err;
+    snprintf(path, sizeof path, "%s", disk);
+    /* A short id, a UUID or the old path means: look for it. Any other path is where it is now. */
+    if (!sfs_api_member(pool, disk, &index, &why))
+        err = find_absent(pool, index, path, info);
+    if (!err)
+        err = sfs_disk_open(pool->env, path, SFS_DISK_EXCLUSIVE, &there, info);
+    if (err)
+        return sfs_api_explain(info, err);
+    err = sfs_care_online(pool->store, there, info);
+    if (err)
+        sfs_disk_close(there);
+    return sfs_api_explain(info, err);
+}
+
+int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
+                       struct scalefs_error_info *info)
+{
+    int err = begin(pool, pool, info);
+    return err ? err : sfs_api_explain(info, sfs_care_scrub(pool->store, verb, info));
+}

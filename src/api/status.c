@@ -1,0 +1,93 @@
+/* The state of an open pool, in one piece of memory. Never waits for a disk. */
+#include "api/internal.h"
+
+#include <stdio.h>
+
+#define TASKS_MAX 64u
+
+struct whole {
+    struct scalefs_status status;
+    struct scalefs_disk_status disks[SFS_DISKS_MAX];
+    struct scalefs_task_status tasks[TASKS_MAX];
+};
+
+static enum scalefs_disk_state state_of(const struct sfs_member *m)
+{
+    switch (m->record.state) {
+    case SFS_DISK_FAILED:
+        return SCALEFS_DISK_FAILED;
+    case SFS_DISK_LEAVING:
+        return m->disk ? SCALEFS_DISK_LEAVING : SCALEFS_DISK_ABSENT;
+    case SFS_DISK_JOINING:
+        return m->disk ? SCALEFS_DISK_JOINING : SCALEFS_DISK_ABSENT;
+    default:
+        return m->disk && m->record.state != SFS_DISK_ABSENT ? SCALEFS_DISK_ONLINE
+                                                             : SCALEFS_DISK_ABSENT;
+    }
+}
+
+/* Locked. */
+static void fill_disk(const struct sfs_member *m, struct scalefs_disk_status *d)
+{
+    d->id = m->record.index;
+    sfs_uuid_format(&m->record.uuid, d->uuid);
+    snprintf(d->path, sizeof d->path, "%s", m->disk ? m->disk->info.path : m->record.path);
+    snprintf(d->station, sizeof d->station, "%s", m->record.station);
+    d->role = m->record.role;
+    d->size = m->record.size;
+    d->used = (uint64_t)(m->record.atoms - m->free_atoms) * SFS_ATOM_BYTES;
+    d->state = state_of(m);
+    d->read_errors = m->record.read_errors;
+    d->write_errors = m->record.write_errors;
+    d->checksum_errors = m->record.checksum_errors;
+}
+
+static void fill_pool(struct sfs_pool *pool, struct whole *w)
+{
+    struct scalefs_status *s = &w->status;
+    sfs_mutex_lock(&pool->lock);
+    snprintf(s->name, sizeof s->name, "%s", pool->config.name);
+    sfs_uuid_format(&pool->uuid, s->uuid);
+    s->failover = pool->config.failover;
+    s->optimize = pool->config.optimize;
+    s->verify = pool->config.verify;
+    s->compression = pool->config.compression;
+    s->zstd_level = pool->config.zstd_level;
+    s->record_bytes = pool->config.record_bytes;
+    s->extents_repaired = pool->config.extents_repaired;
+    s->extents_lost = pool->config.extents_lost;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used)
+            fill_disk(&pool->members[i], &w->disks[s->disk_count++]);
+    sfs_mutex_unlock(&pool->lock);
+}
+
+int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **status)
+{
+    if (!pool || !status)
+        return SCALEFS_E_INVAL;
+    struct whole *w = sfs_zalloc(NULL, sizeof *w);
+    *status = NULL;
+    if (!w)
+        return SCALEFS_E_NOMEM;
+    struct scalefs_status *s = &w->status;
+    struct sfs_space space;
+    fill_pool(pool->pool, w);
+    sfs_store_space(pool->store, &space);
+    s->raw = space.raw;
+    s->usable = space.usable;
+    s->used = space.used;
+    s->free = space.free;
+    s->read_only = pool->read_only;
+    sfs_care_state(pool->store, &s->state, &s->failures_left, s->action, sizeof s->action);
+    sfs_care_tasks(pool->store, w->tasks, TASKS_MAX, &s->task_count);
+    s->disks = w->disks;
+    s->tasks = w->tasks;
+    *status = s;
+    return SCALEFS_OK;
+}
+
+void scalefs_status_free(struct scalefs_status *status)
+{
+    sfs_free(NULL, status); /* the first member of its struct whole */
+}
