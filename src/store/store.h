@@ -35,6 +35,8 @@ void sfs_store_set_flusher(struct sfs_store *store, int (*flush)(void *context),
 
 /* Makes every transaction that committed before the call durable. Many callers share one checkpoint. */
 int sfs_store_sync(struct sfs_store *store);
+/* A checkpoint even when no transaction came: the configuration changed. */
+int sfs_store_commit(struct sfs_store *store);
 
 /* --- reading ---------------------------------------------------------------------------------------------- */
 struct sfs_read {
