@@ -10,8 +10,8 @@ static int make_root(struct sfs_fs *fs)
     uint32_t len;
     int err = sfs_tree_get(fs->store, fs->volume, sfs_fs_key(SFS_ROOT_INODE, SFS_KEY_INODE, 0),
                            bytes, sizeof bytes, &len);
-    if (err != SCALEFS_E_NOENT || fs->options.read_only)
-        return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+    if (err != SCALEFS_E_NOENT)
+        return err;
     struct sfs_inode_value v = {.mode = SCALEFS_S_IFDIR | 0755u,
                                 .links = 2,
                                 .uid = fs->options.root_uid,
@@ -104,7 +104,12 @@ int sfs_fs_open(struct sfs_store *store, uint32_t volume, const struct sfs_fs_op
     sfs_map_init(&fs->holds, env);
     sfs_map_init(&fs->cut_first, env);
     sfs_map_init(&fs->unlinked, env);
-    int err = sfs_tree_exists(store, volume) ? make_root(fs) : SCALEFS_E_NOENT;
+    /* A pool that is new and may not be written looks like an empty volume. */
+    int err = SCALEFS_OK;
+    if (!sfs_tree_exists(store, volume) && !options->read_only)
+        err = sfs_tree_volume_make(store, volume, "");
+    if (!err && !options->read_only)
+        err = make_root(fs);
     if (!err)
         err = start(fs);
     if (err) {
