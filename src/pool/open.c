@@ -30,6 +30,7 @@ struct opener {
     struct sfs_commit *record;
     struct sfs_pool *pool;
     unsigned epoch;
+    struct sfs_ring_entry newest; /* of all disks, whether it could be read or not */
     bool rewrite; /* some member does not have all pages of the table */
 };
 
@@ -113,6 +114,14 @@ static bool same_record(const struct sfs_ring_entry *a, const struct sfs_ring_en
     return a->txn == b->txn && a->seq == b->seq && a->tenure == b->tenure;
 }
 
+static bool has_record(const struct sfs_head *h, const struct sfs_ring_entry *e)
+{
+    for (unsigned i = 0; i < h->ring_count; i++)
+        if (same_record(&h->ring[i], e))
+            return true;
+    return false;
+}
+
 /* The newest record of all disks that is older than *limit (NULL: the newest). Of two that differ in
  * their tenure alone (halves written apart) each is given. */
 static bool next_candidate(const struct opener *o, const struct sfs_ring_entry *limit,
@@ -154,7 +163,7 @@ static bool own_entry(const struct opener *o, const struct sfs_head *h, struct s
         return false;
     const struct sfs_commit *r = &o->pool->last;
     *own = h->ring[0];
-    if (own->txn > r->txn) /* only after falling back: it holds all that the older record needs */
+    if (own->txn > r->txn) /* see later_belongs: it holds all that the older record needs */
         *own = (struct sfs_ring_entry){r->txn, r->seq, r->tenure, 0};
     return true;
 }
@@ -194,6 +203,17 @@ static bool never_acknowledged(struct opener *o, const struct sfs_head *late)
     return excused;
 }
 
+/* A disk has records that are later than the chosen one: that could not be read, or they are another half's. */
+static bool later_belongs(const struct opener *o, const struct sfs_head *h)
+{
+    const struct sfs_commit *r = &o->pool->last;
+    const struct sfs_ring_entry chosen = {r->txn, r->seq, r->tenure, 0};
+    uint64_t line = o->keep && o->keep->ring_count ? o->keep->ring[0].tenure : o->newest.tenure;
+    if (h->ring[0].tenure == r->tenure)
+        return true;
+    return has_record(h, &chosen) && h->ring[0].tenure == line;
+}
+
 /* Up to which txn a head's disk belongs to the chosen history. false: it was written apart. */
 static bool belongs(struct opener *o, const struct sfs_head *h, uint64_t *upto)
 {
@@ -201,6 +221,8 @@ static bool belongs(struct opener *o, const struct sfs_head *h, uint64_t *upto)
     *upto = 0;
     if (!own_entry(o, h, &own))
         return true;
+    if (h->ring[0].txn > o->pool->last.txn && !later_belongs(o, h))
+        return false;
     enum sfs_history history = sfs_history_of(o->pool, &own, upto);
     return history != SFS_HISTORY_APART && (history != SFS_HISTORY_BEYOND || never_acknowledged(o, h));
 }
@@ -390,7 +412,9 @@ static int try_record(struct opener *o, const struct sfs_ring_entry *e, struct t
     sfs_mutex_unlock(&o->pool->lock);
     uint64_t upto;
     struct sfs_ring_entry own;
-    if (o->keep && own_entry(o, o->keep, &own) && sfs_history_of(o->pool, &own, &upto) != SFS_HISTORY_IN)
+    if (o->keep && own_entry(o, o->keep, &own) &&
+        (sfs_history_of(o->pool, &own, &upto) != SFS_HISTORY_IN ||
+         (o->keep->ring[0].txn > own.txn && !has_record(o->keep, &own))))
         return SCALEFS_E_CHANGED; /* of the other half */
     err = gather(o, t);
     if (!err)
@@ -427,6 +451,8 @@ static int choose(struct opener *o, struct tally *t)
     const struct sfs_head *where;
     bool any = false;
     while (next_candidate(o, any ? &last : NULL, &e, &where)) {
+        if (!any)
+            o->newest = e;
         any = true;
         last = e;
         int err = try_record(o, &e, t);
