@@ -61,7 +61,8 @@ def link_open(fd, name):
 
 
 def as_user(function, uid=NOBODY, gid=NOBODY, groups=()):
-    """Runs function as that user in a child; its OSError comes back as an errno, 0 for success."""
+    """Runs function as that user in a child; its OSError comes back as an errno, 0 for success. It uses
+    relative names: the folders above may be closed to others."""
     pid = os.fork()
     if pid == 0:
         code = 99
@@ -487,22 +488,22 @@ def xattrs():
 def permissions():
     if os.geteuid() != 0:
         return
-    path = sub("perm")
+    sub("perm")
     os.chmod(".", 0o777)
     os.umask(0o022)
-    equal(as_user(lambda: put(path + "/mine", b"x")), 0)
+    equal(as_user(lambda: put("mine", b"x")), 0)
     st = os.stat("mine")
     equal((st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)), (NOBODY, NOBODY, 0o644), "owner of a new file")
     put("roots", b"x")
     os.chmod("roots", 0o640)
-    equal(as_user(lambda: get(path + "/roots")), errno.EACCES)
+    equal(as_user(lambda: get("roots")), errno.EACCES)
     os.chown("roots", 0, 4242)
-    equal(as_user(lambda: get(path + "/roots"), groups=[4242]), 0)
-    equal(as_user(lambda: os.chmod(path + "/roots", 0o777)), errno.EPERM)
+    equal(as_user(lambda: get("roots"), groups=[4242]), 0)
+    equal(as_user(lambda: os.chmod("roots", 0o777)), errno.EPERM)
     os.mkdir("sticky")
     os.chmod("sticky", 0o1777)
     put("sticky/f")
-    equal(as_user(lambda: os.unlink(path + "/sticky/f")), errno.EPERM)
+    equal(as_user(lambda: os.unlink("sticky/f")), errno.EPERM)
     os.mkdir("shared")
     os.chown("shared", 0, 4242)
     os.chmod("shared", 0o2775)
@@ -515,7 +516,7 @@ def permissions():
 def set_id_bits():
     if os.geteuid() != 0:
         return
-    path = sub("setid")
+    sub("setid")
     os.chmod(".", 0o777)
 
     def fresh(mode=0o6777):
@@ -528,19 +529,19 @@ def set_id_bits():
         return stat.S_IMODE(os.stat("f").st_mode)
 
     def user_writes():
-        with open(path + "/f", "r+b") as f:
+        with open("f", "r+b") as f:
             f.write(b"y")
 
     def user_direct():
-        fd = os.open(path + "/f", os.O_RDWR | os.O_DIRECT)
+        fd = os.open("f", os.O_RDWR | os.O_DIRECT)
         os.pwritev(fd, [mmap.mmap(-1, 4096)], 0)
 
     def user_falloc():
-        fd = os.open(path + "/f", os.O_RDWR)
+        fd = os.open("f", os.O_RDWR)
         fallocate(fd, KEEP_SIZE | PUNCH_HOLE, 0, 4096)
 
-    for what, f in (("write", user_writes), ("truncate", lambda: os.truncate(path + "/f", 5)),
-                    ("O_TRUNC", lambda: put(path + "/f")), ("chown", lambda: os.chown(path + "/f", -1, NOBODY)),
+    for what, f in (("write", user_writes), ("truncate", lambda: os.truncate("f", 5)),
+                    ("O_TRUNC", lambda: put("f")), ("chown", lambda: os.chown("f", -1, NOBODY)),
                     ("direct write", user_direct), ("fallocate", user_falloc)):
         fresh()
         equal(as_user(f), 0, what)
@@ -560,32 +561,32 @@ def acl_text(path, *options):
 def acls():
     if os.geteuid() != 0 or not shutil.which("setfacl"):
         return
-    path = sub("acl")
+    sub("acl")
     os.chmod(".", 0o755)
     os.umask(0o022)
     put("f", b"secret")
     os.chmod("f", 0o600)
-    equal(as_user(lambda: get(path + "/f")), errno.EACCES)
+    equal(as_user(lambda: get("f")), errno.EACCES)
     subprocess.run(["setfacl", "-m", f"u:{NOBODY}:r", "f"], check=True)
-    equal(as_user(lambda: get(path + "/f")), 0)
-    equal(as_user(lambda: put(path + "/f")), errno.EACCES)
+    equal(as_user(lambda: get("f")), 0)
+    equal(as_user(lambda: put("f")), errno.EACCES)
     equal(oct(os.stat("f").st_mode & 0o777), oct(0o640), "the mask shows in the mode")
     os.chmod("f", 0o600)  # takes the mask's rights
-    equal(as_user(lambda: get(path + "/f")), errno.EACCES)
+    equal(as_user(lambda: get("f")), errno.EACCES)
     equal(acl_text("f"), ["user::rw-", f"user:{NOBODY}:r--", "group::---", "mask::---", "other::---"])
     os.chmod("f", 0o640)
-    equal(as_user(lambda: get(path + "/f")), 0)
+    equal(as_user(lambda: get("f")), 0)
     subprocess.run(["setfacl", "-b", "f"], check=True)
-    equal(as_user(lambda: get(path + "/f")), errno.EACCES)
+    equal(as_user(lambda: get("f")), errno.EACCES)
     equal("system.posix_acl_access" in os.listxattr("f"), False, "no list is left")
     os.mkdir("d")
     subprocess.run(["setfacl", "-d", "-m", f"u::rwx,u:{NOBODY}:rw,g::rx,o::-", "d"], check=True)
     put("d/new", b"x")
     equal(acl_text("d/new"), ["user::rw-", f"user:{NOBODY}:rw-", "group::r-x", "mask::rw-", "other::---"])
-    equal(as_user(lambda: put(path + "/d/new", b"y")), 0)
+    equal(as_user(lambda: put("d/new", b"y")), 0)
     os.mkdir("d/sub")
     equal(acl_text("d/sub", "-d"), acl_text("d", "-d"), "directories inherit the default list")
-    fd = os.open(path + "/d", os.O_TMPFILE | os.O_RDWR, 0o666)
+    fd = os.open("d", os.O_TMPFILE | os.O_RDWR, 0o666)
     link_open(fd, "d/tmp")
     os.close(fd)
     equal(acl_text("d/tmp"), acl_text("d/new"), "also files without a name")
