@@ -157,7 +157,7 @@ class Pool:
     def cli(self, *args, ok=(0,), timeout=120):
         r = self.run(*args, timeout=timeout)
         if r.returncode not in ok:
-            raise AssertionError(f"scalefs {' '.join(args)}: status {r.returncode}\n{r.stdout}{r.stderr}")
+            raise AssertionError(f"scalefs {' '.join(args)}: status {r.returncode}\n{r.stdout[:1500]}{r.stderr}")
         return r.stdout
 
     def path(self, *parts):
@@ -177,7 +177,7 @@ class Pool:
             raise AssertionError("unmount said that it was done, but it is still mounted")
 
     def status(self):
-        return json.loads(self.cli("status", self.name, "--json"))
+        return json.loads(self.cli("status", self.name, "--json", ok=(0, 3)))
 
     def check(self):
         """A complete check of the unmounted pool: raises when there is anything wrong."""
