@@ -268,7 +268,9 @@ struct sfs_row_image {
 /* Reads all columns. For data groups finds the summary (rebuilding its unit from every possible combination when
  * needed) and checks all unit sums, then rebuilds every missing and bad unit when there are no more than m of them: then
  * all k + m units in the image are right and OK is returned with `missing` and `bad` telling what was wrong on disk.
- * CORRUPT when it cannot be done. k = 1 classes other than data: only reads; the caller verifies the copies. */
+ * CORRUPT when it cannot be done (summary_ok then says that the summary stands there all the same, and `missing` and
+ * `bad` which units cannot be used); SUSPENDED when it could if the absent disks were there; NOENT, CHANGED: no such
+ * group or row any more. k = 1 classes other than data: only reads; the caller verifies the copies. */
 int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, struct sfs_row_image *image);
 void sfs_row_image_free(struct sfs_pool *pool, struct sfs_row_image *image);
 /* Rebuilds the data units in `erased` from the others of the image without looking at sums, into `out` (k units

@@ -1,7 +1,8 @@
 /* Whole rows: every column read, what is wrong found by the unit sums, rebuilt, checked.
  *
- * The unit sums stand in the summary, at the end of data unit k − 1. Where that unit is missing or damaged, its end
- * is computed from the others, trying what could be wrong with them, until a summary verifies. The sums cover all
+ * The unit sums stand in the summary, at the end of data unit k − 1. Where that unit is missing, damaged or of an
+ * older write, its end is computed from the others, trying what could be wrong with them. A summary is believed
+ * when no more than m columns disagree with it; where m >= k two could be, and the newer one is. The sums cover all
  * of the data; of parity units the last blocks (the summary's own parity) are not covered and are compared with
  * what they must be once the data is right. Nothing is called right that does not verify.
  */
@@ -130,11 +131,49 @@ static bool each_subset(uint64_t from, unsigned most, unsigned *tries, bool (*tr
 }
 
 struct hunt {
-    const struct sfs_row_image *image;
-    uint8_t *scratch; /* one unit's end */
+    struct sfs_row_image *image;
+    uint8_t *scratch; /* the end of unit k - 1, computed */
     uint32_t tail;
-    struct sfs_summary *summary;
+    bool found;
 };
+
+static bool unit_right(const struct sfs_row_image *im, const struct sfs_summary *s, unsigned c, const uint8_t *unit)
+{
+    const struct sfs_group_record *g = &im->group;
+    uint32_t len = im->unit_bytes;
+    if (c + 1u >= g->k)
+        len -= s->blocks * SFS_BLOCK;
+    return sfs_unit_sum(unit, len, g->group, im->row, c) == s->sums[c];
+}
+
+/* A summary that verifies: do the columns agree with it? `end` is one byte behind it. */
+static void consider(struct hunt *h, const struct sfs_summary *s, const uint8_t *end)
+{
+    struct sfs_row_image *im = h->image;
+    const struct sfs_group_record *g = &im->group;
+    unsigned last = g->k - 1u;
+    size_t len = (size_t)s->blocks * SFS_BLOCK;
+    const uint8_t *in_place = im->units[last] + im->unit_bytes;
+    uint64_t bad = 0;
+    if (h->found && s->txn <= im->summary.txn)
+        return;
+    bool here = end == in_place;
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
+        if (!(im->missing & bit(c)) && !unit_right(im, s, c, im->units[c]))
+            bad |= bit(c);
+    if (!(im->missing & bit(last)) && !here && memcmp(end - len, in_place - len, len))
+        bad |= bit(last);
+    bool bearable = bits(bad | im->missing) <= g->m;
+    if (!bearable && !here)
+        return;
+    /* What stands there and cannot be trusted wholly still says what was in the row. */
+    h->found = bearable;
+    im->summary_ok = true;
+    im->bad = bad;
+    im->summary = *s;
+    if (here)
+        im->summary_bytes = im->units[last] + im->unit_bytes - len;
+}
 
 /* The end of unit k − 1 from the others, the columns of `doubted` left out, too. */
 static bool hunt_without(void *context, uint64_t doubted)
@@ -142,54 +181,40 @@ static bool hunt_without(void *context, uint64_t doubted)
     struct hunt *h = context;
     const struct sfs_group_record *g = &h->image->group;
     uint8_t *ends[SFS_COLUMNS_MAX];
+    struct sfs_summary s;
     unsigned last = g->k - 1u;
     for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
         ends[c] = h->image->units[c] + h->image->unit_bytes - h->tail;
     ends[last] = h->scratch;
     uint64_t unknown = (h->image->missing | doubted) & ~bit(last);
-    if (!sfs_parity_rebuild(g->k, g->m, h->tail, ends, bit(last), unknown))
-        return false;
-    return summary_at_end(h->image, h->scratch + h->tail, h->tail, h->summary);
+    if (sfs_parity_rebuild(g->k, g->m, h->tail, ends, bit(last), unknown) &&
+        summary_at_end(h->image, h->scratch + h->tail, h->tail, &s))
+        consider(h, &s, h->scratch + h->tail);
+    return h->found && g->m < g->k;
 }
 
-/* Finds the summary; *built: it had to be computed. */
+/* Finds the summary and which columns disagree with it. */
 static bool find_summary(struct sfs_pool *pool, struct sfs_row_image *im)
 {
     const struct sfs_group_record *g = &im->group;
-    unsigned last = g->k - 1u, columns = (unsigned)g->k + g->m;
+    unsigned last = g->k - 1u, columns = (unsigned)g->k + g->m, tries = TRIES_MAX;
     uint32_t unit = im->unit_bytes;
-    if (!(im->missing & bit(last)) && summary_at_end(im, im->units[last] + unit, unit, &im->summary))
-        return true;
+    struct hunt h = {.image = im};
+    struct sfs_summary s;
+    if (!(im->missing & bit(last)) && summary_at_end(im, im->units[last] + unit, unit, &s))
+        consider(&h, &s, im->units[last] + unit);
     uint64_t gone = im->missing | bit(last);
+    if (h.found && (!im->bad || g->m < g->k))
+        return true; /* no other one can be */
     if (bits(gone) > g->m)
-        return false;
-    uint32_t tail = unit < SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK ? unit : SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK;
-    struct hunt h = {im, sfs_alloc_io(pool->env, tail), tail, &im->summary};
-    unsigned tries = TRIES_MAX;
+        return h.found;
+    h.tail = unit < SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK ? unit : SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK;
+    h.scratch = sfs_alloc_io(pool->env, h.tail);
     uint64_t all = columns == 64 ? ~0ull : bit(columns) - 1;
-    bool found = h.scratch && each_subset(all & ~gone, g->m - bits(gone), &tries, hunt_without, &h);
-    if (found)
-        im->bad |= bit(last) & ~im->missing;
+    if (h.scratch)
+        each_subset(all & ~gone, g->m - bits(gone), &tries, hunt_without, &h);
     sfs_free(pool->env, h.scratch);
-    return found;
-}
-
-/* --- the sums --- */
-
-static bool unit_right(const struct sfs_row_image *im, unsigned c, const uint8_t *unit)
-{
-    const struct sfs_group_record *g = &im->group;
-    uint32_t len = im->unit_bytes;
-    if (c + 1u >= g->k)
-        len -= im->summary.blocks * SFS_BLOCK;
-    return sfs_unit_sum(unit, len, g->group, im->row, c) == im->summary.sums[c];
-}
-
-static void check_sums(struct sfs_row_image *im)
-{
-    for (unsigned c = 0; c < (unsigned)im->group.k + im->group.m; c++)
-        if (!(im->missing & bit(c)) && !unit_right(im, c, im->units[c]))
-            im->bad |= bit(c);
+    return h.found;
 }
 
 /* --- rebuilding --- */
@@ -215,7 +240,7 @@ static bool rebuild_without(void *context, uint64_t doubted)
     if (wanted && !sfs_parity_rebuild(g->k, g->m, im->unit_bytes, r->units, wanted, 0))
         return false;
     for (unsigned c = 0; c < columns; c++)
-        if (wanted & bit(c) && !unit_right(im, c, r->units[c]))
+        if (wanted & bit(c) && !unit_right(im, &im->summary, c, r->units[c]))
             return false;
     return summary_at_end(im, r->units[g->k - 1u] + im->unit_bytes, im->unit_bytes, &s) &&
            !memcmp(s.sums, im->summary.sums, sizeof s.sums);
@@ -240,12 +265,10 @@ static bool check_parity_ends(struct sfs_pool *pool, struct repair *r)
         out[c] = ends + (size_t)c * tail;
     sfs_parity_encode(g->k, g->m, tail, in, out);
     for (unsigned c = 0; c < g->m; c++) {
-        uint8_t *unit = r->units[g->k + c];
-        if (!memcmp(unit + from, out[c], tail))
-            continue;
-        memcpy(unit + from, out[c], tail);
-        if (!(im->missing & bit(g->k + c)))
-            im->bad |= bit(g->k + c);
+        uint64_t this = bit(g->k + c);
+        if (!(im->missing & this) && memcmp(im->units[g->k + c] + from, out[c], tail))
+            im->bad |= this;
+        memcpy(r->units[g->k + c] + from, out[c], tail);
     }
     sfs_free(pool->env, ends);
     return true;
@@ -283,14 +306,13 @@ int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t r
     if (copies && bits(image->missing) <= g->m)
         return SCALEFS_OK;
     if (!copies && find_summary(pool, image)) {
-        image->summary_ok = true;
-        check_sums(image);
         err = repair(pool, image);
         if (err != SCALEFS_E_CORRUPT)
             return err;
     }
     /* Could it be read if the absent disks were there? */
-    return bits(image->missing) > g->m && bits(image->missing & ~waits) <= g->m ? SCALEFS_E_SUSPENDED
+    uint64_t hopeless = (image->missing & ~waits) | image->bad;
+    return bits(image->missing) > g->m && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED
                                                                                  : SCALEFS_E_CORRUPT;
 }
 
