@@ -48,6 +48,7 @@ struct driver {
         pthread_t thread;
     } slots[DRIVER_MAX_WORKERS];
     atomic_uint idle;
+    atomic_long all_busy; /* when (monotonic seconds) nobody was waiting for a request */
     atomic_bool stopping;
     int idle_fd; /* eventfd: the last worker has left */
 

@@ -2,8 +2,9 @@
  *
  * Few, because a request that is answered on the processor that asked is several times as fast as one
  * handed over, and idle readers draw requests away from it; but never none, because a request may wait
- * for the disks (fsync) or for another request (SEEK_DATA). So: a thread that leaves no other waiting
- * starts one, and a thread that finds enough waiting ends.
+ * for the disks (fsync). So: a thread that leaves no other waiting starts one, and a thread that finds
+ * enough waiting ends, but only when they have been enough for a while: starting one costs more than
+ * many requests.
  */
 #include <errno.h>
 #include <linux/fuse.h>
@@ -14,7 +15,7 @@
 
 #include "drivers/driver.h"
 
-enum { MAX_IDLE = 3, STOP_RETRY_MS = 10 };
+enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
 
 static int start_worker(struct driver *d);
 
@@ -44,10 +45,17 @@ static bool is_quick(const struct fuse_buf *request)
     return in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET;
 }
 
-/* More than enough are waiting: this one may go, and has then given up its slot. */
+static long now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return t.tv_sec;
+}
+
+/* More than enough are waiting, and were all the time: this one may go, and has then given up its slot. */
 static bool superfluous(struct driver *d, struct worker *w)
 {
-    if (atomic_load(&d->idle) < MAX_IDLE)
+    if (atomic_load(&d->idle) < MAX_IDLE || now_seconds() - atomic_load(&d->all_busy) < SURPLUS_SECONDS)
         return false;
     pthread_mutex_lock(&d->lock);
     bool go = d->workers > MAX_IDLE;
@@ -69,8 +77,10 @@ static void *work(void *argument)
             continue;
         if (got <= 0)
             break;
-        if (none_waits && !is_quick(&w->request))
+        if (none_waits && !is_quick(&w->request)) {
+            atomic_store(&d->all_busy, now_seconds());
             (void)start_worker(d); /* when it can't be, this one does it all */
+        }
         if (!sfs_drivers_raw(w))
             fuse_session_process_buf(d->session, &w->request);
         if (superfluous(d, w)) {
