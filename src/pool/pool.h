@@ -46,7 +46,8 @@ struct sfs_group {
      * bitmap at opening, txn 0). NULL: not loaded. */
     struct sfs_row_state *rows;
     uint32_t cursor;               /* where the search for a free row goes on */
-    uint32_t in_flight;            /* rows taken and not yet written or given back */
+    uint32_t in_flight;            /* rows taken and not yet written or given back; and: */
+    uint32_t pins;                 /* rows that the store holds still, not to be written but mended */
     bool allocating;               /* rows are being handed out from it */
     bool moving;                   /* a column is being moved: takes no new rows */
     uint32_t static_page, count_page; /* table pages that hold its records */

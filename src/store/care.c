@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #define RETRY_NS 10000000000ull
+#define SOON_NS 20000000ull
 
 int sfs_care_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
 {
@@ -32,11 +33,6 @@ void sfs_care_wake(struct sfs_store *s)
     s->care->wakes++;
     s->care->busy = s->care->task != NULL;
     sfs_cond_signal(&s->care->wake);
-}
-
-bool sfs_care_stopping(const struct sfs_care *care)
-{
-    return care->stopping;
 }
 
 /* --- blocked work --- */
@@ -64,15 +60,20 @@ void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason)
 
 void sfs_care_moved(struct sfs_care *care, uint64_t bytes)
 {
-    uint64_t now = sfs_now_ns(care->s->env), past = now - care->rate_since_ns;
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    uint64_t now = sfs_now_ns(s->env), past = now - care->rate_since_ns;
     care->rate_bytes += bytes;
-    if (past < 1000000000u)
+    if (past < 1000000000u) {
+        sfs_store_unlock(s);
         return;
+    }
     /* After a pause the old figure means nothing. */
     uint64_t fresh = (uint64_t)((double)care->rate_bytes * 1e9 / (double)past);
     care->rate = care->rate && past < 5000000000u ? (care->rate * 3 + fresh) / 4 : fresh;
     care->rate_bytes = 0;
     care->rate_since_ns = now;
+    sfs_store_unlock(s);
 }
 
 /* --- steps --- */
@@ -125,6 +126,22 @@ bool sfs_care_pack(struct sfs_store *s)
     return err == SCALEFS_OK;
 }
 
+bool sfs_care_stops(struct sfs_care *care)
+{
+    sfs_store_lock(care->s);
+    bool stops = care->stopping;
+    sfs_store_unlock(care->s);
+    return stops;
+}
+
+int sfs_care_breathe(struct sfs_care *care)
+{
+    if (sfs_care_stops(care))
+        return SCALEFS_E_CANCELED;
+    (void)sfs_care_pack(care->s); /* logs must not wait for long work: they hold room */
+    return SCALEFS_OK;
+}
+
 bool sfs_care_step(struct sfs_store *s)
 {
     sfs_store_lock(s);
@@ -132,7 +149,8 @@ bool sfs_care_step(struct sfs_store *s)
     sfs_store_unlock(s);
     if (!may)
         return false;
-    return sfs_care_pack(s) || sfs_care_scrub_step(s);
+    struct sfs_care *care = s->care;
+    return sfs_care_pack(s) || sfs_care_owed_step(care) || sfs_care_drain_step(care) || sfs_care_scrub_step(care);
 }
 
 static void run(void *context)
@@ -149,14 +167,17 @@ static void run(void *context)
         if (did || care->stopping)
             continue;
         if (care->wakes == seen) {
-            care->busy = false;
-            if (!care->block_count && !care->retry)
-                sfs_cond_wait(&care->wake, s->lock);
-            else
+            care->busy = care->retry_soon;
+            if (care->retry_soon)
+                sfs_cond_wait_until(&care->wake, s->lock, sfs_now_ns(s->env) + SOON_NS);
+            else if (care->block_count || care->retry)
                 sfs_cond_wait_until(&care->wake, s->lock, sfs_now_ns(s->env) + RETRY_NS);
+            else
+                sfs_cond_wait(&care->wake, s->lock);
         }
-        care->block_count = 0;
-        care->retry = false;
+        if (!care->retry_soon || care->wakes != seen)
+            care->block_count = 0;
+        care->retry = care->retry_soon = false;
     }
     sfs_store_unlock(s);
 }
@@ -205,6 +226,9 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_store_unlock(s);
     sfs_cond_deinit(&care->wake);
     sfs_free(s->env, care->blocks);
+    sfs_free(s->env, care->owed.done);
+    sfs_free(s->env, care->lost);
+    sfs_free(s->env, care->wipe);
     sfs_free(s->env, care);
 }
 

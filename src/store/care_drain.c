@@ -1,10 +1,325 @@
-/* Replacing disks: a member's columns go elsewhere, then it leaves. */
+/* Members that leave: each of their columns goes to another member, then they are dropped.
+ *
+ * A member that was replaced gives its columns to the one that takes its place, at the same atoms where they fit, or else
+ * to any other. Which columns are left is the only progress that is kept, so it can stop and go on at any moment.
+ */
 #include "store/care_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- the wish --- */
+
+static uint64_t used_atoms(const struct sfs_pool *pool, uint16_t member)
+{
+    uint64_t atoms = 0;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        for (unsigned c = 0; g && c < (unsigned)g->record.k + g->record.m; c++)
+            if (g->record.columns[c].disk == member)
+                atoms += (1ull << g->record.column_log2) / SFS_ATOM_BYTES;
+    }
+    return atoms;
+}
+
+static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info)
+{
+    struct sfs_pool *pool = s->pool;
+    const struct sfs_member *m = sfs_member_of(pool, old_index);
+    if (pool->read_only)
+        return sfs_care_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+    if (!m)
+        return sfs_care_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", old_index);
+    if (pool->suspended)
+        return sfs_care_refuse(info, SCALEFS_E_SUSPENDED, "Disk %u cannot be replaced now. %s Connect them first.", old_index,
+                               pool->suspended_why);
+    if (m->record.replaced_by != SFS_NONE16)
+        return sfs_care_refuse(info, SCALEFS_E_BUSY, "Disk %u is being replaced by disk %u already. Wait until that is done.",
+                               old_index, m->record.replaced_by);
+    struct sfs_geometry geometry;
+    if (sfs_geometry_of(disk->info.size_bytes, &geometry) != SCALEFS_OK)
+        return sfs_care_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.", disk->info.path);
+    uint64_t need = used_atoms(pool, old_index);
+    if (geometry.atoms < need)
+        return sfs_care_refuse(info, SCALEFS_E_TOO_SMALL,
+                               "%s cannot replace disk %u: it has room for %llu MiB, and disk %u holds %llu MiB. It is %llu MiB too "
+                               "small.", disk->info.path, old_index, (unsigned long long)geometry.atoms * 4, old_index,
+                               (unsigned long long)need * 4, (unsigned long long)(need - geometry.atoms) * 4);
+    return SCALEFS_OK;
+}
+
+/* The wish could not be made durable: as if it had not been made. The new disk is the caller's again. */
+static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_index, uint8_t old_state)
+{
+    sfs_store_lock(s);
+    while (s->checkpointing) /* nobody but a commit uses a member without columns */
+        sfs_cond_wait(&s->checkpoint_done, s->lock);
+    struct sfs_member *m = sfs_member_of(s->pool, old_index), *fresh = sfs_member_of(s->pool, new_index);
+    if (m) {
+        m->record.replaced_by = SFS_NONE16;
+        m->record.state = m->disk ? old_state : SFS_DISK_ABSENT;
+        m->dirty = true;
+    }
+    if (fresh) {
+        fresh->disk = NULL;
+        sfs_member_drop(s->pool, new_index);
+    }
+    sfs_store_unlock(s);
+}
 
 int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *new_disk, struct scalefs_error_info *info)
 {
-    (void)s;
-    (void)old_index;
-    (void)new_disk;
-    return sfs_care_refuse(info, SCALEFS_E_NOTSUP, "Replacing disks is not there yet.");
+    char station[SFS_NAME_MAX + 1] = "";
+    uint16_t index;
+    sfs_store_lock(s);
+    int err = may_replace(s, old_index, new_disk, info);
+    uint8_t state = SFS_DISK_ONLINE;
+    if (!err) {
+        const struct sfs_member *m = sfs_member_of(s->pool, old_index);
+        state = m->record.state;
+        snprintf(station, sizeof station, "%s", m->record.station);
+    }
+    sfs_store_unlock(s);
+    if (!err)
+        err = sfs_member_add(s->pool, new_disk, station[0] ? station : NULL, &index, info);
+    if (err)
+        return err;
+    sfs_store_lock(s);
+    if (sfs_member_of(s->pool, old_index))
+        sfs_member_replaced_by(s->pool, old_index, index);
+    sfs_store_unlock(s);
+    err = sfs_checkpoint(s, false, false, true);
+    if (err) {
+        take_back(s, old_index, index, state);
+        return sfs_care_refuse(info, err, "The replacement of disk %u could not be recorded: %s.", old_index,
+                               scalefs_error_text(err));
+    }
+    sfs_store_lock(s);
+    sfs_care_wake(s);
+    sfs_store_unlock(s);
+    return SCALEFS_OK;
+}
+
+/* --- where to --- */
+
+static bool may_take(struct sfs_pool *pool, const struct sfs_member *m)
+{
+    (void)pool;
+    return m && m->used && m->disk && !sfs_care_drains(m) &&
+           (m->record.state == SFS_DISK_ONLINE || m->record.state == SFS_DISK_JOINING);
+}
+
+/* The member that takes this one's place; members that were meant to may have been replaced themselves. */
+static const struct sfs_member *heir(struct sfs_pool *pool, const struct sfs_member *m)
+{
+    for (unsigned i = 0; i < SFS_DISKS_MAX && m && m->record.replaced_by != SFS_NONE16; i++)
+        m = sfs_member_of(pool, m->record.replaced_by);
+    return may_take(pool, m) ? m : NULL;
+}
+
+static unsigned in_station(struct sfs_pool *pool, const struct sfs_group *g, unsigned without, const char *station)
+{
+    unsigned count = 0;
+    for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m && station[0]; c++) {
+        const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
+        count += c != without && m && !strcmp(m->record.station, station);
+    }
+    return count;
+}
+
+/* The members that may get column c, best first; at most `cap`. */
+static size_t targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap)
+{
+    const struct sfs_member *from = sfs_member_of(pool, g->record.columns[c].disk), *first = heir(pool, from);
+    size_t count = 0;
+    unsigned here = 0, usable = 0;
+    for (unsigned i = 0; i < (unsigned)g->record.k + g->record.m; i++)
+        here += g->record.columns[i].disk == from->record.index;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        usable += may_take(pool, &pool->members[i]);
+    /* Two columns on one disk only where they were so, and there is but one disk to go to. */
+    bool together = here > 1 && usable == 1;
+    uint64_t scores[SFS_DISKS_MAX];
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *m = &pool->members[i];
+        if (!may_take(pool, m) || (sfs_care_has_column(&g->record, m->record.index) && !together))
+            continue;
+        uint64_t score = m->free_atoms;
+        if (in_station(pool, g, c, m->record.station) < g->record.m)
+            score |= 1ull << 40; /* a station holds no more of a group than may be lost */
+        if (m == first)
+            score |= 1ull << 41;
+        size_t at = count < cap ? count++ : cap;
+        for (; at > 0 && scores[at - 1] < score; at--)
+            if (at < cap) {
+                out[at] = out[at - 1];
+                scores[at] = scores[at - 1];
+            }
+        if (at < cap) {
+            out[at] = m->record.index;
+            scores[at] = score;
+        }
+    }
+    return count;
+}
+
+/* --- what next --- */
+
+struct candidate {
+    uint32_t group;
+    unsigned spare;
+    uint8_t column_log2, column;
+};
+
+/* Nearest to loss first, then the largest, which are the hardest to find room for. */
+static int compare(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->spare != y->spare)
+        return x->spare < y->spare ? -1 : 1;
+    if (x->column_log2 != y->column_log2)
+        return x->column_log2 > y->column_log2 ? -1 : 1;
+    return x->group < y->group ? -1 : x->group > y->group;
+}
+
+static struct candidate *candidates(struct sfs_store *s, uint16_t member, size_t *count)
+{
+    struct sfs_pool *pool = s->pool;
+    struct candidate *list = sfs_alloc(s->env, (pool->group_cap + 1u) * sizeof *list);
+    *count = 0;
+    for (uint32_t i = 0; list && i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (!g || !sfs_care_has_column(&g->record, member))
+            continue;
+        unsigned c = 0;
+        while (g->record.columns[c].disk != member)
+            c++;
+        list[(*count)++] = (struct candidate){i, sfs_care_spare(pool, g), g->record.column_log2, (uint8_t)c};
+    }
+    if (list)
+        qsort(list, *count, sizeof *list, compare);
+    return list;
+}
+
+static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t member)
+{
+    struct sfs_store *s = care->s;
+    uint16_t to[8];
+    size_t count = 0;
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, c->group);
+    if (g && g->record.columns[c->column].disk == member)
+        count = targets(s->pool, g, c->column, to, 8);
+    sfs_store_unlock(s);
+    int err = SCALEFS_E_NOSPC;
+    for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
+        err = sfs_column_move(care, c->group, c->column, to[i]);
+    return err;
+}
+
+/* --- the end --- */
+
+static void wipe_dropped(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    /* Not before the records that still name the disk can no longer be opened. */
+    for (unsigned i = 0; i < SFS_REUSE_AFTER; i++)
+        if (sfs_checkpoint(s, false, false, true) != SCALEFS_OK) {
+            care->retry = true;
+            return;
+        }
+    while (care->wipe_count)
+        sfs_member_wipe(s->pool, care->wipe[--care->wipe_count]);
+}
+
+static int drop(struct sfs_care *care, uint16_t index)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    struct sfs_member *m = sfs_member_of(s->pool, index);
+    int err = sfs_vec_reserve(s->env, &care->wipe, &care->wipe_cap, care->wipe_count + 1, sizeof *care->wipe);
+    if (!m || err) {
+        sfs_store_unlock(s);
+        return err;
+    }
+    uint16_t heir_index = m->record.replaced_by;
+    for (unsigned i = 0; i < s->pool->member_count; i++) /* who was to be replaced by this one is by its heir */
+        if (s->pool->members[i].used && s->pool->members[i].record.replaced_by == index) {
+            s->pool->members[i].record.replaced_by = heir_index;
+            s->pool->members[i].dirty = true;
+        }
+    if (m->disk)
+        care->wipe[care->wipe_count++] = m->disk;
+    sfs_member_drop(s->pool, index);
+    sfs_member_joined(s->pool, heir_index);
+    sfs_store_unlock(s);
+    sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "disk %u holds nothing any more and has left the pool", index);
+    return sfs_checkpoint(s, false, false, true);
+}
+
+static void block(struct sfs_care *care, uint16_t index, int err)
+{
+    struct sfs_store *s = care->s;
+    char why[256];
+    if (err == SCALEFS_E_NOSPC)
+        snprintf(why, sizeof why, "There is no room for its columns on the disks that may take them.");
+    else if (err == SCALEFS_E_SUSPENDED)
+        snprintf(why, sizeof why, "Absent disks are needed to rebuild what it held.");
+    else
+        snprintf(why, sizeof why, "A column could not be moved: %s.", scalefs_error_text(err));
+    sfs_store_lock(s);
+    sfs_care_block(care, index, why);
+    sfs_store_unlock(s);
+}
+
+static bool drain(struct sfs_care *care, uint16_t index)
+{
+    struct sfs_store *s = care->s;
+    size_t count;
+    sfs_store_lock(s);
+    struct candidate *list = candidates(s, index, &count);
+    sfs_store_unlock(s);
+    if (!list)
+        return false;
+    int err = count ? SCALEFS_E_NOSPC : drop(care, index), last = err;
+    for (size_t i = 0; i < count; i++) {
+        err = move_one(care, &list[i], index);
+        if (err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CANCELED)
+            break;
+        if (err != SCALEFS_E_NOSPC || last == SCALEFS_E_NOSPC)
+            last = err;
+    }
+    sfs_free(s->env, list);
+    sfs_care_count_lost(care);
+    if (!err || err == SCALEFS_E_CHANGED)
+        return true;
+    if (err == SCALEFS_E_CANCELED)
+        return false;
+    if (last == SCALEFS_E_BUSY)
+        care->retry_soon = true;
+    else
+        block(care, index, last);
+    return false;
+}
+
+bool sfs_care_drain_step(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    if (care->wipe_count)
+        wipe_dropped(care);
+    uint16_t index[SFS_DISKS_MAX];
+    unsigned count = 0;
+    sfs_store_lock(s);
+    /* The absent ones first: there redundancy is lost. */
+    for (unsigned there = 0; there < 2; there++)
+        for (unsigned i = 0; i < s->pool->member_count; i++) {
+            const struct sfs_member *m = &s->pool->members[i];
+            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index))
+                index[count++] = m->record.index;
+        }
+    sfs_store_unlock(s);
+    for (unsigned i = 0; i < count; i++)
+        if (drain(care, index[i]))
+            return true;
+    return false;
 }

@@ -1,8 +1,12 @@
-/* What the files of care share. Nothing outside of them includes it.
+/* What the files of care share. Nothing outside of the store includes it.
  *
  * Files: care.c (the task and what it does next), care_state.c (tasks, state and action in words), care_rows.c
- * (going over the rows of a group, several at once), care_fix.c (one row verified and put right), care_owed.c,
- * care_drain.c (replace), column.c (one column moves), scrub.c, check.c.
+ * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
+ * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (replace), column.c (one
+ * column moves), scrub.c, check.c.
+ *
+ * Only the care task (or, in a store without background, one caller of sfs_care_step) makes steps, so steps never run
+ * beside one another; within a step several tasks go over rows.
  */
 #ifndef SFS_STORE_CARE_INTERNAL_H
 #define SFS_STORE_CARE_INTERNAL_H
@@ -16,39 +20,128 @@ struct sfs_care_block {
     char reason[256];
 };
 
+/* A range of a group's data space that could not be read or rebuilt. */
+struct sfs_care_range {
+    uint32_t group;
+    uint64_t offset, length;
+};
+
+/* Which groups a member that is behind has got back already (care_owed.c). */
+struct sfs_care_owed {
+    uint16_t member; /* 0: no pass is going on */
+    unsigned comings;
+    uint64_t txn; /* groups made later lack nothing */
+    uint64_t done_bytes;
+    uint64_t *done; /* generations */
+    size_t done_count, done_cap;
+};
+
 struct sfs_care {
     struct sfs_store *s;
     struct sfs_task *task;
     struct sfs_cond wake; /* with the core lock */
     bool stopping;
-    uint64_t wakes; /* rises with everything that may give the task something to do */
+    bool busy;       /* a step is being made, or there may be one to make */
+    bool retry;      /* something failed that may go better later */
+    bool retry_soon; /* something waits for others who will be done soon */
+    uint64_t wakes;  /* rises with everything that may give the task something to do */
 
     struct sfs_care_block *blocks;
     size_t block_count, block_cap;
-    bool busy;  /* a step is being made, or there may be one to make */
-    uint16_t owed_member; /* whose owed rows are being paid */
-    uint64_t owed_done;
-    bool retry; /* something failed that may go better later */
+    struct sfs_care_owed owed;
+    struct sfs_care_range *lost; /* to be looked up */
+    size_t lost_count, lost_cap;
+    uint64_t lost_nodes; /* of the map and the space tree */
+    struct sfs_disk **wipe; /* of members that were dropped */
+    size_t wipe_count, wipe_cap;
+    uint64_t scrub_saved_ns, scrub_applied;
     /* What was moved or verified lately, for the speed shown. */
     uint64_t rate, rate_bytes, rate_since_ns;
 };
 
+/* --- care.c --- */
 /* One small piece of the work that is there to do; false: nothing could be done. unlocked. Tests drive a store without
  * background by it. */
 bool sfs_care_step(struct sfs_store *s);
-/* Packs the next closed landing log, when there is one. unlocked */
-bool sfs_care_pack(struct sfs_store *s);
-bool sfs_care_scrub_step(struct sfs_store *s); /* scrub.c. unlocked */
+bool sfs_care_stops(struct sfs_care *care); /* the store is closing. unlocked */
 /* Something changed that the task should look at. locked. */
 void sfs_care_wake(struct sfs_store *s);
-/* locked */
-bool sfs_care_stopping(const struct sfs_care *care);
-const char *sfs_care_blocked(const struct sfs_care *care, uint16_t member); /* NULL: not */
-void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason);
-void sfs_care_moved(struct sfs_care *care, uint64_t bytes); /* for the speed */
+const char *sfs_care_blocked(const struct sfs_care *care, uint16_t member); /* NULL: not. locked */
+void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason); /* locked */
+void sfs_care_moved(struct sfs_care *care, uint64_t bytes); /* for the speed. unlocked */
+/* Between the parts of a long step: packs a log that waits for it. CANCELED: the store is closing. unlocked */
+int sfs_care_breathe(struct sfs_care *care);
 int sfs_care_refuse(struct scalefs_error_info *info, int error, const char *format, ...);
+bool sfs_care_pack(struct sfs_store *s); /* the next closed log. unlocked */
 
-/* Does this member's content have to go elsewhere? locked */
+/* --- care_state.c: locked --- */
+/* Does this member's content have to go elsewhere? */
 bool sfs_care_drains(const struct sfs_member *m);
+bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member);
+/* How many more disks may go before this group is lost. */
+unsigned sfs_care_spare(struct sfs_pool *pool, const struct sfs_group *g);
+/* About how many live bytes one column of the group holds. */
+uint64_t sfs_care_column_live(const struct sfs_group *g);
+
+/* --- care_rows.c --- */
+/* The states of all rows of a data, metadata or system group; free with sfs_free. NOENT: no such group any more. unlocked */
+int sfs_care_states(struct sfs_store *s, const struct sfs_group_record *g, struct sfs_row_state **states);
+/* Pins the row when it is live; then what lies there is written and stays. unlocked; afterwards sfs_care_unpin. */
+int sfs_care_pin_live(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, bool *live);
+void sfs_care_unpin(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row);
+/* Holds the group, so that it is not freed: false when it is gone. unlocked */
+bool sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g);
+void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
+/* Waits until the nodes that a running checkpoint gave places to are written. locked, gives up the lock. */
+void sfs_care_await_nodes(struct sfs_store *s);
+int sfs_care_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e); /* unlocked */
+
+/* Calls `each` (unlocked) for rows[from … to), several at once; stops at the first error. */
+struct sfs_care_sweep {
+    struct sfs_care *care;
+    const struct sfs_group_record *group;
+    const uint32_t *rows;
+    size_t next, end;
+    int (*each)(void *context, uint32_t row);
+    void *context;
+    int error;
+};
+int sfs_care_sweep(struct sfs_care_sweep *sweep, size_t from, size_t to);
+
+/* --- care_fix.c: unlocked --- */
+struct sfs_care_fix {
+    uint64_t bytes;    /* read */
+    unsigned repaired; /* rows and batches of which something was wrong and is right again */
+    unsigned waits;    /* cannot be read without the absent disks */
+    unsigned failed;   /* could not be written back */
+};
+/* Verifies one row (not of a log) and puts right what can be; what is lost is noted in care->lost. Adds to *fix. */
+int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix);
+/* Verifies the batch at *at of a log, or passes over a block that begins none; moves *at on. `quiet`: nobody writes the log any
+ * more, so what is no batch may be a lost one. */
+int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix);
+/* The copy of an image of one node that is the right one, or -1. */
+int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *image);
+/* The length of the batch at `at`, and its right copy in the image (free it), or -1. NODATA: no batch begins there. */
+int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, struct sfs_row_image *image,
+                        int *best, uint32_t *length);
+
+/* --- care_lost.c: unlocked --- */
+void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, uint64_t length);
+/* No copy of the node is right. When it is in the cache it becomes dirty, so that the next checkpoint writes it elsewhere: true.
+ * Otherwise it is noted. */
+bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class);
+/* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. */
+uint64_t sfs_care_count_lost(struct sfs_care *care);
+
+/* --- column.c: unlocked --- */
+/* Column c of the group goes to another member. OK; CHANGED (nothing to do any more), BUSY (rows in flight), NOSPC, SUSPENDED
+ * (absent disks are needed), CANCELED, or what went wrong: then nothing has changed. */
+int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to);
+
+/* --- steps: unlocked; false: nothing could be done --- */
+bool sfs_care_owed_step(struct sfs_care *care);
+bool sfs_care_drain_step(struct sfs_care *care);
+bool sfs_care_scrub_step(struct sfs_care *care);
 
 #endif

@@ -10,17 +10,17 @@ bool sfs_care_drains(const struct sfs_member *m)
 }
 
 /* About how many live bytes a column of the group holds. */
-static uint64_t column_live(const struct sfs_group *g)
+uint64_t sfs_care_column_live(const struct sfs_group *g)
 {
     if (g->record.class == SFS_CLASS_LANDING)
         return g->count.live ? (uint64_t)g->count.write_row * sfs_group_unit(&g->record) : 0;
     return (uint64_t)g->count.used_rows * sfs_group_unit(&g->record);
 }
 
-static bool has_column(const struct sfs_group *g, uint16_t member)
+bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member)
 {
-    for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
-        if (g->record.columns[c].disk == member)
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
+        if (g->columns[c].disk == member)
             return true;
     return false;
 }
@@ -31,8 +31,8 @@ static uint64_t bytes_on(const struct sfs_pool *pool, uint16_t member, uint64_t 
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
-        if (g && has_column(g, member) && g->count.last_txn > since)
-            bytes += column_live(g);
+        if (g && sfs_care_has_column(&g->record, member) && g->count.last_txn > since)
+            bytes += sfs_care_column_live(g);
     }
     return bytes;
 }
@@ -86,7 +86,7 @@ static void add_rebuild(struct sfs_store *s, struct list *l, const struct sfs_me
 {
     uint16_t index = m->record.index;
     uint64_t total = bytes_on(s->pool, index, m->record.flushed_txn);
-    uint64_t done = s->care && s->care->owed_member == index ? s->care->owed_done : 0;
+    uint64_t done = s->care && s->care->owed.member == index ? s->care->owed.done_bytes : 0;
     add(l, (struct scalefs_task_status){.id = 2000u + index, .state = SCALEFS_TASK_RUNNING, .disk = index,
                                         .kind = SCALEFS_TASK_REBUILD, .bytes_done = done, .bytes_total = total},
         blocked(s, index));
@@ -143,9 +143,8 @@ bool sfs_care_idle(struct sfs_store *s)
 
 /* --- state --- */
 
-/* How many more disks may go before this group is lost: columns that can be used beyond what is needed. Several columns on
- * one disk go together. */
-static unsigned group_spare(struct sfs_pool *pool, const struct sfs_group *g)
+/* Columns that can be used beyond what is needed. Several columns on one disk go together. */
+unsigned sfs_care_spare(struct sfs_pool *pool, const struct sfs_group *g)
 {
     unsigned good = 0, n = (unsigned)g->record.k + g->record.m;
     for (unsigned c = 0; c < n; c++) {
@@ -174,7 +173,7 @@ static unsigned failures_left(struct sfs_pool *pool)
         const struct sfs_group *g = pool->groups[i];
         if (!g || (g->count.live == 0 && g->in_flight == 0))
             continue;
-        unsigned spare = group_spare(pool, g);
+        unsigned spare = sfs_care_spare(pool, g);
         if (spare < left)
             left = spare;
     }

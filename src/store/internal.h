@@ -25,6 +25,7 @@ struct sfs_node {
     uint8_t *page;
     uint32_t pins;
     bool dirty;
+    bool unsent; /* has a place that no record ever named: a checkpoint failed; used again by the next */
     struct sfs_node *prev, *next; /* in the list of clean or of dirty nodes */
 };
 struct sfs_node_list {
@@ -104,6 +105,7 @@ struct sfs_store {
     struct sfs_fresh fresh; /* each has in_flight raised until its headers are written */
     size_t dirty_limit;     /* dirty nodes that make a transaction wait for a checkpoint */
     uint64_t node_room;     /* metadata nodes that could still be written, as last counted */
+    bool broken_nodes_ok;   /* no room for nodes on whole groups: those with absent columns serve, too */
     bool opening[SFS_CLASSES][2]; /* a task is opening a group for this */
     bool emptied; /* some group may hold nothing live any more */
     struct sfs_row_pin *row_pins;
@@ -170,6 +172,7 @@ int sfs_extents_get(struct sfs_store *s, struct sfs_need *need, uint64_t id, str
 int sfs_space_ready(struct sfs_store *s, struct sfs_need *need, struct sfs_place place);
 /* The live bytes at a place change: group counters, loaded rows, space tree. */
 void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta);
+bool sfs_space_node_usable(struct sfs_store *s, const struct sfs_group *g); /* may nodes be written there now? locked */
 void sfs_extents_put(struct sfs_store *s, uint64_t id, const struct sfs_extent *e);
 void sfs_extents_delete(struct sfs_store *s, uint64_t id);
 /* Row states of a whole group, from the space tree. */
@@ -188,6 +191,8 @@ int sfs_space_take_log(struct sfs_store *s, bool use_reserve, uint32_t len, stru
 void sfs_space_log_done(struct sfs_store *s, uint32_t group);
 void sfs_space_free_empty(struct sfs_store *s); /* locked: groups with nothing live are freed */
 void sfs_space_close_broken(struct sfs_store *s); /* locked: open groups with an absent member are opened no more */
+/* locked: open groups with a column on this member are filled no more; again only when nothing of them is in flight. */
+void sfs_space_close_member(struct sfs_store *s, uint16_t member);
 int sfs_row_pin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked: not reused while pinned. CHANGED: no such group */
 void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */
 bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */

@@ -13,6 +13,22 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
     return g->record.state == SFS_GROUP_OPEN && !g->moving && sfs_group_whole(s->pool, g);
 }
 
+static bool any_present(struct sfs_store *s, const struct sfs_group *g)
+{
+    for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
+        const struct sfs_member *m = sfs_member_of(s->pool, g->record.columns[c].disk);
+        if (m && m->disk)
+            return true;
+    }
+    return false;
+}
+
+bool sfs_space_node_usable(struct sfs_store *s, const struct sfs_group *g)
+{
+    return g->record.state == SFS_GROUP_OPEN && !g->moving &&
+           (sfs_group_whole(s->pool, g) || (s->broken_nodes_ok && any_present(s, g)));
+}
+
 static void stop_filling(struct sfs_store *s, struct sfs_group *g)
 {
     g->allocating = false;
@@ -40,6 +56,14 @@ void sfs_space_close_broken(struct sfs_store *s)
                 close_open(s, class, t);
 }
 
+void sfs_space_close_member(struct sfs_store *s, uint16_t member)
+{
+    for (unsigned class = 0; class < SFS_CLASSES; class++)
+        for (unsigned t = 0; t < 2; t++)
+            if (s->open_groups[class][t] && sfs_care_has_column(&s->open_groups[class][t]->record, member))
+                close_open(s, class, t);
+}
+
 /* --- pinned rows: being repaired in place, must not be handed out --- */
 
 bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row)
@@ -60,6 +84,7 @@ int sfs_row_pin(struct sfs_store *s, uint32_t group, uint32_t row)
         return err;
     s->row_pins[s->row_pin_count++] = (struct sfs_row_pin){group, row};
     g->in_flight++; /* the group cannot be freed meanwhile */
+    g->pins++;
     return SCALEFS_OK;
 }
 
@@ -71,10 +96,13 @@ void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row)
             break;
         }
     struct sfs_group *g = sfs_group_of(s->pool, group);
-    SFS_ASSERT(g != NULL);
+    SFS_ASSERT(g != NULL && g->pins > 0);
+    g->pins--;
     sfs_group_row_done(s->pool, g);
     if (!g->allocating)
         stop_filling(s, g);
+    if (g->count.live == 0)
+        s->emptied = true; /* perhaps it became so meanwhile */
 }
 
 /* --- opening groups --- */
@@ -87,7 +115,7 @@ static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, u
     uint32_t best_free = 0;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->record.class != class || g->allocating || g->in_flight || g->moving ||
+        if (!g || g->record.class != class || g->allocating || g->in_flight > g->pins || g->moving ||
             g->record.state != SFS_GROUP_OPEN || (uintptr_t)g->store == s->pool->committed + 1 ||
             g->record.sequential)
             continue;
@@ -207,7 +235,9 @@ static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
 
 static int take_from(struct sfs_store *s, struct sfs_group *g, uint32_t *row)
 {
-    int err = sfs_group_take_row(s->pool, g, row);
+    int err;
+    while ((err = sfs_group_take_row(s->pool, g, row)) == SCALEFS_OK && sfs_row_pinned(s, g->record.group, *row))
+        sfs_group_row_done(s->pool, g); /* freed while it is mended: it counts as freed just now */
     if (err)
         g->store = (void *)(uintptr_t)(s->pool->committed + 1); /* not before the next commit */
     else
@@ -263,7 +293,7 @@ static size_t takeable(struct sfs_store *s, const struct sfs_group *g)
 /* The group can give nodes without reading. */
 static bool gives_nodes(struct sfs_store *s, struct sfs_group *g, enum sfs_class class)
 {
-    return g && g->record.class == class && g->rows && usable(s, g) &&
+    return g && g->record.class == class && g->rows && sfs_space_node_usable(s, g) &&
            (uintptr_t)g->store != s->pool->committed + 1 && g->count.used_rows < g->record.rows;
 }
 
@@ -286,7 +316,7 @@ int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_pl
     for (;;) {
         struct sfs_group *g = s->open_groups[class][0];
         uint32_t row;
-        if (g && usable(s, g) && take_from(s, g, &row) == SCALEFS_OK) {
+        if (g && sfs_space_node_usable(s, g) && take_from(s, g, &row) == SCALEFS_OK) {
             g->rows[row].txn = 0;
             sfs_group_row_done(s->pool, g);
             place->group = g->record.group;
@@ -312,7 +342,7 @@ int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_pl
 /* A half-empty metadata group comes back into use: its row states are read. NODATA: there is none. */
 static int reload(struct sfs_store *s, struct sfs_need *need, unsigned least)
 {
-    struct sfs_group *g = find_group(s, SFS_CLASS_METADATA, least, true);
+    struct sfs_group *g = find_group(s, SFS_CLASS_METADATA, least, !s->broken_nodes_ok);
     if (!g || g->rows)
         return SCALEFS_E_NODATA;
     int err = load_rows(s, need, g);
@@ -335,8 +365,14 @@ static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class cl
         int err = class == SFS_CLASS_METADATA ? reload(s, need, 2) : SCALEFS_E_NODATA;
         if (err == SCALEFS_E_NODATA)
             err = new_node_group(s, class);
-        if (err == SCALEFS_E_NOSPC && class == SFS_CLASS_METADATA && reload(s, need, 0) == SCALEFS_OK)
+        if (err == SCALEFS_E_NOSPC && class == SFS_CLASS_METADATA)
+            err = reload(s, need, 0);
+        if (err == SCALEFS_E_NODATA || err == SCALEFS_E_NOSPC) {
+            if (s->broken_nodes_ok)
+                return SCALEFS_E_NOSPC;
+            s->broken_nodes_ok = true; /* their rows are owed to the absent disk: better than no commit */
             err = SCALEFS_OK;
+        }
         if (err)
             return err;
     }

@@ -1,0 +1,297 @@
+/* One row, or one batch of a log, is read from all its columns, verified, and put right.
+ *
+ * The row is pinned when it is found live, so what is written back is what is there: bytes of a row that lives, which no one
+ * else writes. What cannot be put right is noted (care_lost.c); nothing is overwritten then.
+ */
+#include "store/care_internal.h"
+
+#include "parity/parity.h"
+
+static bool bit_of(uint64_t set, unsigned c)
+{
+    return set >> c & 1;
+}
+
+/* Wrong bytes on a member that lacks nothing count against it; on one that is behind they are only owed. Returns whether
+ * there were any of the first kind. */
+static bool count_wrong(struct sfs_store *s, const struct sfs_group_record *g, uint64_t wrong)
+{
+    bool any = false;
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++) {
+        if (!bit_of(wrong, c))
+            continue;
+        sfs_store_lock(s);
+        const struct sfs_member *m = sfs_member_of(s->pool, g->columns[c].disk);
+        bool counts = m && m->disk && m->complete;
+        sfs_store_unlock(s);
+        if (counts)
+            sfs_member_checksum_error(s->pool, g->columns[c].disk);
+        any = any || counts;
+    }
+    return any;
+}
+
+/* Columns of `missing` whose disk is there: they could not be read, and writing them may help. */
+static uint64_t unreadable(struct sfs_store *s, const struct sfs_group_record *g, uint64_t missing)
+{
+    uint64_t set = 0;
+    sfs_store_lock(s);
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++) {
+        const struct sfs_member *m = sfs_member_of(s->pool, g->columns[c].disk);
+        if (bit_of(missing, c) && m && m->disk)
+            set |= 1ull << c;
+    }
+    sfs_store_unlock(s);
+    return set;
+}
+
+static void put_right(struct sfs_care *care, const struct sfs_row_image *image, uint64_t wrong, struct sfs_care_fix *fix)
+{
+    struct sfs_store *s = care->s;
+    uint64_t missing = unreadable(s, &image->group, image->missing);
+    if (!(wrong | missing))
+        return;
+    bool counts = count_wrong(s, &image->group, wrong) || missing;
+    if (sfs_row_put_back(s->pool, image, wrong | missing) != SCALEFS_OK) {
+        sfs_store_lock(s);
+        fix->failed++;
+        sfs_store_unlock(s);
+        return;
+    }
+    if (!counts)
+        return;
+    sfs_note_repair(s, 1, 0);
+    sfs_store_lock(s);
+    fix->repaired++;
+    sfs_store_unlock(s);
+}
+
+static void add_bytes(struct sfs_care *care, struct sfs_care_fix *fix, uint64_t bytes)
+{
+    sfs_store_lock(care->s);
+    fix->bytes += bytes;
+    sfs_store_unlock(care->s);
+}
+
+static void add_waits(struct sfs_care *care, struct sfs_care_fix *fix)
+{
+    sfs_store_lock(care->s);
+    fix->waits++;
+    sfs_store_unlock(care->s);
+}
+
+/* --- data rows --- */
+
+/* All sums are right, yet the parity equation may not hold (a row that was computed wrong): the data decides. */
+static uint64_t wrong_parity(struct sfs_store *s, struct sfs_row_image *im)
+{
+    const struct sfs_group_record *g = &im->group;
+    if (!g->m)
+        return 0;
+    uint8_t *units = sfs_alloc_io(s->env, (size_t)g->m * im->unit_bytes);
+    if (!units)
+        return 0;
+    uint64_t wrong = 0;
+    const uint8_t *all[SFS_COLUMNS_MAX];
+    uint8_t *parity[SFS_COLUMNS_MAX];
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
+        all[c] = im->units[c];
+    if (!sfs_parity_check(g->k, g->m, im->unit_bytes, all, units)) {
+        for (unsigned c = 0; c < g->m; c++)
+            parity[c] = units + (size_t)c * im->unit_bytes;
+        sfs_parity_encode(g->k, g->m, im->unit_bytes, all, parity);
+        for (unsigned c = 0; c < g->m; c++)
+            if (memcmp(im->units[g->k + c], parity[c], im->unit_bytes)) {
+                memcpy(im->units[g->k + c], parity[c], im->unit_bytes);
+                wrong |= 1ull << (g->k + c);
+            }
+    }
+    sfs_free(s->env, units);
+    return wrong;
+}
+
+static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix)
+{
+    struct sfs_store *s = care->s;
+    struct sfs_row_image im;
+    int err = sfs_row_read(s->pool, g->group, row, 1, &im);
+    if (err == SCALEFS_OK)
+        put_right(care, &im, im.bad | wrong_parity(s, &im), fix);
+    else if (err == SCALEFS_E_SUSPENDED)
+        add_waits(care, fix);
+    else if (err == SCALEFS_E_CORRUPT)
+        sfs_care_note_lost(care, g->group, row * sfs_group_row_bytes(g), sfs_group_row_bytes(g));
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
+}
+
+/* --- nodes --- */
+
+int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
+{
+    const struct sfs_group_record *g = &im->group;
+    int best = -1;
+    uint64_t birth = 0;
+    for (unsigned c = 0; c < 1u + g->m; c++) {
+        struct sfs_node_header h;
+        struct sfs_extent e;
+        if (bit_of(im->missing, c) || sfs_node_check(im->units[c], &h) != SCALEFS_OK || h.group != g->group ||
+            h.offset != (uint64_t)im->row * sfs_group_unit(g))
+            continue;
+        /* An older node that stood here verifies, too. The map knows which one is meant; nodes of the map itself and of
+         * the space tree are told by their birth. */
+        if (g->class == SFS_CLASS_METADATA &&
+            (sfs_care_lookup(s, h.id, &e) != SCALEFS_OK || e.place.group != h.group || e.place.offset != h.offset ||
+             e.birth != h.birth || e.sum_count != 1 || e.sums[0] != h.checksum))
+            continue;
+        if (best < 0 || h.birth > birth) {
+            best = (int)c;
+            birth = h.birth;
+        }
+    }
+    return best;
+}
+
+/* The right copy goes over all that differ from it; returns which those are. */
+static uint64_t spread(struct sfs_row_image *im, int best)
+{
+    uint64_t wrong = 0;
+    for (unsigned c = 0; c < 1u + im->group.m; c++) {
+        if (c == (unsigned)best || (!bit_of(im->missing, c) && !memcmp(im->units[c], im->units[best], im->unit_bytes)))
+            continue;
+        memcpy(im->units[c], im->units[best], im->unit_bytes);
+        if (!bit_of(im->missing, c))
+            wrong |= 1ull << c;
+    }
+    return wrong;
+}
+
+static void add_saved(struct sfs_care *care, struct sfs_care_fix *fix, bool saved)
+{
+    sfs_store_lock(care->s);
+    fix->repaired += saved;
+    sfs_store_unlock(care->s);
+}
+
+static int fix_node(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix)
+{
+    struct sfs_store *s = care->s;
+    struct sfs_row_image im;
+    int err = sfs_row_read(s->pool, g->group, row, 1, &im);
+    int best = err ? -1 : sfs_care_best_node(s, &im);
+    if (err == SCALEFS_E_SUSPENDED)
+        add_waits(care, fix);
+    else if (best >= 0)
+        put_right(care, &im, spread(&im, best), fix);
+    else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT)
+        add_saved(care, fix, sfs_care_node_gone(care, (struct sfs_place){g->group, (uint64_t)row * SFS_NODE_BYTES}, g->class));
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
+}
+
+int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix)
+{
+    bool live;
+    int err = sfs_care_pin_live(care->s, g, row, &live);
+    if (err || !live)
+        return err;
+    add_bytes(care, fix, (uint64_t)(g->k + g->m) * sfs_group_unit(g));
+    err = g->class == SFS_CLASS_DATA ? fix_data(care, g, row, fix) : fix_node(care, g, row, fix);
+    sfs_care_unpin(care->s, g, row);
+    return err;
+}
+
+/* --- logs --- */
+
+/* Does this copy hold the batch whole: its summary and all its extents? */
+static bool batch_right(const struct sfs_group_record *g, uint64_t at, const uint8_t *bytes, uint32_t length)
+{
+    struct sfs_summary sum;
+    if (sfs_summary_decode(bytes, length, g->group, at, g->generation, &sum) != SCALEFS_OK || sum.kind != 1)
+        return false;
+    for (uint32_t i = 0; i < sum.entries; i++) {
+        struct sfs_entry e;
+        uint64_t sums[SFS_SUMS_MAX];
+        unsigned count = 0;
+        if (sfs_summary_entry(bytes, &sum, i, &e) != SCALEFS_OK || e.stored > length || e.offset > length - e.stored)
+            return false;
+        const uint8_t *p = bytes + e.offset;
+        uint32_t piece = e.compression ? e.stored : SFS_SUM_BYTES;
+        for (uint32_t done = 0; done < e.stored && count < SFS_SUMS_MAX; done += piece, count++) {
+            uint32_t n = e.stored - done < piece ? e.stored - done : piece;
+            sums[count] = sfs_extent_sum(p + done, n, e.id, e.birth, count);
+        }
+        if (count != e.sums || sfs_sums_hash(sums, count) != e.sums_hash)
+            return false;
+    }
+    return true;
+}
+
+/* How long is the batch that begins here? NODATA: no copy has one. */
+static int batch_length(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, uint32_t *length)
+{
+    uint8_t *buf = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    if (!buf)
+        return SCALEFS_E_NOMEM;
+    uint64_t size = (uint64_t)g->rows * sfs_group_unit(g);
+    int err = SCALEFS_E_NODATA;
+    for (unsigned copy = 0; copy <= g->m && err == SCALEFS_E_NODATA; copy++)
+        for (uint32_t len = SFS_BLOCK; len <= SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK && len <= size - at; len *= 2) {
+            struct sfs_get get = {.place = {g->group, at}, .len = len, .buf = buf, .copy = (uint8_t)copy};
+            struct sfs_summary sum;
+            sfs_get_many(s->pool, &get, 1);
+            int r = get.result ? get.result : sfs_summary_decode(buf, len, g->group, at, g->generation, &sum);
+            if (!r && sum.kind == 1 && sum.length > 0 && sum.length <= size - at) {
+                *length = sum.length;
+                err = SCALEFS_OK;
+            }
+            if (r != SCALEFS_E_RANGE)
+                break;
+        }
+    sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
+    return err;
+}
+
+int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, struct sfs_row_image *im, int *best,
+                        uint32_t *length)
+{
+    *im = (struct sfs_row_image){0};
+    *best = -1;
+    int err = batch_length(s, g, at, length);
+    if (err)
+        return err;
+    uint32_t unit = sfs_group_unit(g);
+    *length = (*length + unit - 1) / unit * unit;
+    err = sfs_row_read(s->pool, g->group, (uint32_t)(at / unit), *length / unit, im);
+    for (unsigned c = 0; !err && c < 1u + g->m && *best < 0; c++)
+        if (!bit_of(im->missing, c) && batch_right(g, at, im->units[c], *length))
+            *best = (int)c;
+    return err;
+}
+
+int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix)
+{
+    struct sfs_store *s = care->s;
+    struct sfs_row_image im;
+    int best;
+    uint32_t length = SFS_BLOCK;
+    int err = sfs_care_read_batch(s, g, *at, &im, &best, &length);
+    uint64_t here = *at;
+    *at += length;
+    if (err == SCALEFS_E_SUSPENDED) {
+        add_waits(care, fix);
+        err = SCALEFS_OK;
+    } else if (best >= 0) {
+        put_right(care, &im, spread(&im, best), fix);
+    } else if (err == SCALEFS_E_NODATA || err == SCALEFS_E_CORRUPT || !err) {
+        if (quiet || err != SCALEFS_E_NODATA)
+            sfs_care_note_lost(care, g->group, here, length);
+        err = SCALEFS_OK;
+    }
+    add_bytes(care, fix, (uint64_t)(1u + g->m) * length);
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return err == SCALEFS_E_CHANGED || err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+}

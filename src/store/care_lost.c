@@ -1,0 +1,186 @@
+/* Which live extents lie where nothing could be read or rebuilt.
+ *
+ * The rows' own lists are lost with them, so the whole extent map is looked through; that is slow, and rare. Each extent found is
+ * tried once more on its own: a row that cannot be put right as a whole may still hold whole extents.
+ */
+#include "store/care_internal.h"
+
+#define RANGES_MAX (1u << 20)
+
+void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, uint64_t length)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    struct sfs_care_range *last = care->lost_count ? &care->lost[care->lost_count - 1] : NULL;
+    if (last && last->group == group && last->offset + last->length == offset)
+        last->length += length;
+    else if (care->lost_count < RANGES_MAX &&
+             !sfs_vec_reserve(s->env, &care->lost, &care->lost_cap, care->lost_count + 1, sizeof *care->lost))
+        care->lost[care->lost_count++] = (struct sfs_care_range){group, offset, length};
+    sfs_store_unlock(s);
+}
+
+static bool in_ranges(const struct sfs_care *care, const struct sfs_extent *e)
+{
+    for (size_t i = 0; i < care->lost_count; i++) {
+        const struct sfs_care_range *r = &care->lost[i];
+        if (r->group == e->place.group && e->place.offset < r->offset + r->length && r->offset < e->place.offset + e->stored)
+            return true;
+    }
+    return false;
+}
+
+/* The next extent in the ranges with an id of at least *from. NOENT: no more; CHANGED: call again. */
+static int next_in_ranges(struct sfs_care *care, uint64_t *from, uint64_t *id, struct sfs_extent *e)
+{
+    struct sfs_store *s = care->s;
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err = SCALEFS_E_CHANGED;
+    for (unsigned looked = 0; looked < 1024; looked++) { /* the lock is not held for longer at a time */
+        struct sfs_key found;
+        const uint8_t *v;
+        uint32_t len;
+        int r = sfs_btree_ceil(s, &need, SFS_TREE_EXTENT_MAP, (struct sfs_key){*from, 0, 0}, &found, &v, &len);
+        if (r == SCALEFS_E_NEED_NODE && (r = sfs_need_load(s, &need)) == SCALEFS_OK)
+            continue;
+        if (!r)
+            r = sfs_extent_decode(v, len, e);
+        if (r) {
+            err = r;
+            break;
+        }
+        *from = found.a + 1;
+        if (in_ranges(care, e)) {
+            *id = found.a;
+            err = SCALEFS_OK;
+            break;
+        }
+    }
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
+/* --- nodes --- */
+
+static struct sfs_node *cached_at(struct sfs_store *s, struct sfs_place place)
+{
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    while (sfs_map_next(&s->nodes, &cursor, &id, &value)) {
+        struct sfs_node *n = value;
+        if (n->place.group == place.group && n->place.offset == place.offset)
+            return n;
+    }
+    return NULL;
+}
+
+/* A node of the map or the space tree is written when its whole path is dirty. */
+static bool dirty_system_node(struct sfs_store *s, struct sfs_need *need, const struct sfs_node *n)
+{
+    if (sfs_page_count(n->page) == 0)
+        return false;
+    uint32_t tree = n->tree, len;
+    struct sfs_key from = sfs_page_key(n->page, 0), found;
+    const uint8_t *v;
+    int err;
+    while ((err = sfs_btree_ceil(s, need, tree, from, &found, &v, &len)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, need)) != SCALEFS_OK)
+            break;
+    return !err && sfs_btree_edit(s, tree, found, &len) != NULL;
+}
+
+static bool rescue(struct sfs_store *s, struct sfs_place place)
+{
+    struct sfs_need need;
+    bool saved = false;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    struct sfs_node *n = s->pool->read_only ? NULL : cached_at(s, place);
+    if (n && (n->tree == SFS_TREE_EXTENT_MAP || n->tree == SFS_TREE_SPACE)) {
+        uint64_t id = n->id;
+        sfs_cache_pin(n);
+        dirty_system_node(s, &need, n);
+        saved = n->id == id && n->dirty;
+        sfs_cache_unpin(s, n);
+    } else if (n) {
+        sfs_cache_dirty(s, n);
+        saved = true;
+    }
+    if (saved)
+        s->applied++;
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return saved;
+}
+
+bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class)
+{
+    struct sfs_store *s = care->s;
+    if (rescue(s, place)) {
+        sfs_note_repair(s, 1, 0);
+        return true;
+    }
+    if (class != SFS_CLASS_SYSTEM) {
+        sfs_care_note_lost(care, place.group, place.offset, SFS_NODE_BYTES);
+        return false;
+    }
+    /* The map lists the nodes of other trees, not its own. */
+    sfs_store_lock(s);
+    care->lost_nodes++;
+    sfs_store_unlock(s);
+    sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT,
+            "a node of the extent map or the space tree is lost (group %u, offset %llu)", place.group,
+            (unsigned long long)place.offset);
+    return false;
+}
+
+static bool node_is_lost(struct sfs_store *s, const struct sfs_extent *e)
+{
+    struct sfs_row_image im;
+    int err = sfs_row_read(s->pool, e->place.group, (uint32_t)(e->place.offset / SFS_NODE_BYTES), 1, &im);
+    bool lost = err == SCALEFS_E_CORRUPT || (!err && sfs_care_best_node(s, &im) < 0);
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return lost;
+}
+
+static bool is_lost(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
+{
+    if (e->kind == 1)
+        return node_is_lost(s, e);
+    uint32_t room = e->stored;
+    uint8_t *buf = sfs_buffer_get(s, room);
+    if (!buf)
+        return false;
+    int err = sfs_read_stored(s, id, e, buf);
+    sfs_buffer_put(s, buf, room);
+    return err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO;
+}
+
+uint64_t sfs_care_count_lost(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    uint64_t lost = care->lost_nodes, from = 0, id = 0;
+    care->lost_nodes = 0;
+    while (care->lost_count) {
+        struct sfs_extent e;
+        int err = next_in_ranges(care, &from, &id, &e);
+        if (err == SCALEFS_E_CHANGED && !sfs_care_stops(care))
+            continue;
+        if (err)
+            break;
+        if (!is_lost(s, id, &e))
+            continue;
+        lost++;
+        sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT, "extent %llu (%u bytes, group %u, offset %llu) is lost",
+                (unsigned long long)id, e.stored, e.place.group, (unsigned long long)e.place.offset);
+    }
+    care->lost_count = 0;
+    if (lost)
+        sfs_note_repair(s, 0, lost);
+    return lost;
+}

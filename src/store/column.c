@@ -1,0 +1,357 @@
+/* Moving one column of a group to another member.
+ *
+ * The group takes no rows meanwhile; what was being written is waited for. Then each live row's unit is copied: from the old
+ * column where that can be read and verified, else rebuilt from the others. The new column is flushed, and only then the
+ * group's record changes, with the next checkpoint. Until that is durable the old column is the truth, so a cut at any
+ * moment leaves the group whole; the atoms of the old one are free when no record that may be opened refers to them.
+ */
+#include "store/care_internal.h"
+
+#include "parity/parity.h"
+
+#define CHUNK_ROWS 128u
+#define WAIT_NS 2000000u
+#define WAITS_MAX 500u
+
+struct mover {
+    struct sfs_care *care;
+    struct sfs_store *s;
+    struct sfs_group_record g;
+    unsigned c;
+    struct sfs_column to;
+    struct sfs_row_state *states; /* NULL: a log */
+    uint32_t *rows;
+    size_t row_count;
+    uint32_t write_row;
+    bool old_there, old_behind; /* the old column's disk */
+    uint64_t old_flushed;
+};
+
+static uint64_t row_start(const struct mover *m, uint32_t row)
+{
+    return row * sfs_group_row_bytes(&m->g);
+}
+
+/* --- beginning and ending --- */
+
+/* The group is ours: marked as moving, nothing in flight. locked; gives up the lock. */
+static int quiesce(struct mover *m, struct sfs_group *g)
+{
+    struct sfs_store *s = m->s;
+    uint64_t generation = m->g.generation;
+    uint32_t number = m->g.group;
+    g->moving = true;
+    for (unsigned waits = 0; g->in_flight; waits++) {
+        if (waits == WAITS_MAX || m->care->stopping) {
+            g->moving = false;
+            return m->care->stopping ? SCALEFS_E_CANCELED : SCALEFS_E_BUSY;
+        }
+        sfs_store_unlock(s);
+        sfs_task_sleep(s->env, WAIT_NS);
+        sfs_store_lock(s);
+        g = sfs_group_of(s->pool, number);
+        SFS_ASSERT(g && g->record.generation == generation); /* a moving group is not freed */
+    }
+    sfs_care_await_nodes(s); /* nodes are not counted in flight */
+    return SCALEFS_OK;
+}
+
+static int begin(struct mover *m, uint32_t group, uint16_t to)
+{
+    struct sfs_store *s = m->s;
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    if (!g || g->moving) {
+        sfs_store_unlock(s);
+        return SCALEFS_E_CHANGED;
+    }
+    m->g = g->record;
+    int err = sfs_column_take(s->pool, &m->g, m->c, to, &m->to);
+    if (!err) {
+        err = quiesce(m, g);
+        if (err)
+            sfs_column_give_back(s->pool, &m->g, &m->to);
+    }
+    if (!err) {
+        g = sfs_group_of(s->pool, group);
+        const struct sfs_member *old = sfs_member_of(s->pool, m->g.columns[m->c].disk);
+        m->write_row = g->count.write_row;
+        m->old_there = old && old->disk;
+        m->old_behind = old && !old->complete;
+        m->old_flushed = old ? old->record.flushed_txn : 0;
+    }
+    sfs_store_unlock(s);
+    return err;
+}
+
+static void end_moving(struct mover *m, struct sfs_group *g)
+{
+    g->moving = false;
+    if (g->count.live == 0)
+        m->s->emptied = true; /* it may have become empty meanwhile */
+}
+
+/* The new column is whole and durable: it takes the old one's place. */
+static int change_over(struct mover *m)
+{
+    struct sfs_store *s = m->s;
+    int err = sfs_column_flush(s->pool, m->to.disk);
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, m->g.group);
+    const struct sfs_member *to = sfs_member_of(s->pool, m->to.disk);
+    if (!err && (!to || !to->disk))
+        err = SCALEFS_E_GONE;
+    if (!err)
+        sfs_group_set_column(s->pool, g, m->c, &m->to);
+    else
+        sfs_column_give_back(s->pool, &m->g, &m->to);
+    end_moving(m, g);
+    sfs_store_unlock(s);
+    return err ? err : sfs_checkpoint(s, false, false, true);
+}
+
+static void abandon(struct mover *m)
+{
+    sfs_store_lock(m->s);
+    sfs_column_give_back(m->s->pool, &m->g, &m->to);
+    end_moving(m, sfs_group_of(m->s->pool, m->g.group));
+    sfs_store_unlock(m->s);
+}
+
+static int write_unit(struct mover *m, uint32_t row, uint32_t units, void *buf)
+{
+    struct sfs_unit_io io = {.at = m->to, .row = row, .len = units * sfs_group_unit(&m->g), .write = true, .buf = buf};
+    return sfs_units_run(m->s->pool, &m->g, &io, 1);
+}
+
+/* --- data rows --- */
+
+/* Units that hold a summary of their own verify by themselves, also when they are what stood here before. A live row has
+ * something that lives here. */
+static bool something_lives(struct mover *m, const uint8_t *bytes, const struct sfs_summary *sum)
+{
+    for (uint32_t i = 0; i < sum->entries; i++) {
+        struct sfs_entry e;
+        struct sfs_extent x;
+        if (sfs_summary_entry(bytes, sum, i, &e) == SCALEFS_OK && sfs_care_lookup(m->s, e.id, &x) == SCALEFS_OK &&
+            x.birth == e.birth && x.place.group == m->g.group && x.place.offset == sum->offset + e.offset)
+            return true;
+    }
+    return false;
+}
+
+/* The summary at the end of `unit`. */
+static const uint8_t *own_summary(struct mover *m, uint32_t row, const uint8_t *unit, struct sfs_summary *sum)
+{
+    uint32_t size = sfs_group_unit(&m->g);
+    for (uint32_t len = SFS_BLOCK; len <= size && len <= SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK; len += SFS_BLOCK) {
+        const uint8_t *at = unit + size - len;
+        if (sfs_summary_decode(at, len, m->g.group, row_start(m, row), m->g.generation, sum) == SCALEFS_OK &&
+            sum->blocks * SFS_BLOCK == len)
+            return at;
+    }
+    return NULL;
+}
+
+static bool sum_right(struct mover *m, uint32_t row, const uint8_t *unit, const struct sfs_summary *sum)
+{
+    uint32_t len = sfs_group_unit(&m->g);
+    if (m->c + 1u >= m->g.k)
+        len -= sum->blocks * SFS_BLOCK;
+    return sum->kind == 0 && sum->unit_sums == (unsigned)m->g.k + m->g.m &&
+           sfs_unit_sum(unit, len, m->g.group, row, m->c) == sum->sums[m->c];
+}
+
+/* The end of a parity unit is in no sum: it is computed from the ends of the data. */
+static bool end_right(struct mover *m, const uint8_t *unit, uint8_t *ends)
+{
+    const uint8_t *in[SFS_COLUMNS_MAX];
+    uint8_t *out[SFS_COLUMNS_MAX];
+    for (unsigned i = 0; i < m->g.k; i++)
+        in[i] = ends + (size_t)i * SFS_BLOCK;
+    for (unsigned i = 0; i < m->g.m; i++)
+        out[i] = ends + (size_t)(m->g.k + i) * SFS_BLOCK;
+    sfs_parity_encode(m->g.k, m->g.m, SFS_BLOCK, in, out);
+    return !memcmp(out[m->c - m->g.k], unit + sfs_group_unit(&m->g) - SFS_BLOCK, SFS_BLOCK);
+}
+
+/* Reads the old unit and what is needed to verify it: the row's summary, and for parity the ends of all data. */
+static bool read_old(struct mover *m, uint32_t row, uint8_t *unit)
+{
+    const struct sfs_group_record *g = &m->g;
+    uint32_t size = sfs_group_unit(g);
+    bool own = g->k == 1 || m->c + 1u == g->k;
+    struct sfs_unit_io ios[SFS_COLUMNS_MAX + 1];
+    size_t count = 0;
+    uint8_t *ends = NULL;
+    ios[count++] = (struct sfs_unit_io){.at = g->columns[m->c], .row = row, .len = size, .buf = unit};
+    if (!own && !(ends = sfs_alloc_io(m->s->env, (size_t)(g->k + g->m) * SFS_BLOCK)))
+        return false;
+    for (unsigned c = m->c < g->k ? g->k - 1u : 0; !own && c < g->k; c++)
+        ios[count++] = (struct sfs_unit_io){.at = g->columns[c], .row = row, .skip = size - SFS_BLOCK, .len = SFS_BLOCK,
+                                            .buf = ends + (size_t)c * SFS_BLOCK};
+    struct sfs_summary sum;
+    bool right = sfs_units_run(m->s->pool, g, ios, count) == SCALEFS_OK;
+    if (right && own) {
+        const uint8_t *at = own_summary(m, row, unit, &sum);
+        right = at && sum_right(m, row, unit, &sum) && something_lives(m, at, &sum);
+    } else if (right) {
+        right = sfs_summary_decode(ends + (size_t)(g->k - 1u) * SFS_BLOCK, SFS_BLOCK, g->group, row_start(m, row), g->generation,
+                                   &sum) == SCALEFS_OK &&
+                sum.blocks == 1 && sum_right(m, row, unit, &sum) && (m->c < g->k || end_right(m, unit, ends));
+    }
+    sfs_free(m->s->env, ends);
+    return right;
+}
+
+/* What can be read of a unit that cannot be verified or rebuilt goes along: some extent in it may still be whole. */
+static void salvage(struct mover *m, uint32_t row, uint8_t *unit)
+{
+    uint32_t size = sfs_group_unit(&m->g);
+    memset(unit, 0, size);
+    for (uint32_t at = 0; at < size && m->old_there; at += SFS_BLOCK) {
+        struct sfs_unit_io io = {.at = m->g.columns[m->c], .row = row, .skip = at, .len = SFS_BLOCK, .buf = unit + at};
+        if (sfs_units_run(m->s->pool, &m->g, &io, 1) != SCALEFS_OK)
+            memset(unit + at, 0, SFS_BLOCK);
+    }
+}
+
+static int move_row(void *context, uint32_t row)
+{
+    struct mover *m = context;
+    struct sfs_store *s = m->s;
+    uint32_t size = sfs_group_unit(&m->g);
+    uint8_t *unit = sfs_buffer_get(s, size);
+    if (!unit)
+        return SCALEFS_E_NOMEM;
+    bool owed = m->old_behind && m->states[row].txn > m->old_flushed;
+    int err = SCALEFS_OK;
+    if (!m->old_there || owed || !read_old(m, row, unit)) {
+        struct sfs_row_image im;
+        err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
+        if (err == SCALEFS_OK) {
+            memcpy(unit, im.units[m->c], size);
+        } else if (err == SCALEFS_E_CORRUPT) {
+            salvage(m, row, unit);
+            sfs_care_note_lost(m->care, m->g.group, row_start(m, row), sfs_group_row_bytes(&m->g));
+            err = SCALEFS_OK;
+        }
+        if (im.memory)
+            sfs_row_image_free(s->pool, &im);
+    }
+    if (!err)
+        err = write_unit(m, row, 1, unit);
+    sfs_buffer_put(s, unit, size);
+    return err;
+}
+
+/* --- nodes and logs --- */
+
+static int move_node(void *context, uint32_t row)
+{
+    struct mover *m = context;
+    struct sfs_store *s = m->s;
+    struct sfs_row_image im;
+    int err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
+    int best = err ? -1 : sfs_care_best_node(s, &im);
+    struct sfs_place place = {m->g.group, (uint64_t)row * SFS_NODE_BYTES};
+    if (best >= 0) {
+        err = write_unit(m, row, 1, im.units[best]);
+    } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT) {
+        err = SCALEFS_OK;
+        if (!sfs_care_node_gone(m->care, place, m->g.class) && im.memory && !(im.missing >> m->c & 1))
+            err = write_unit(m, row, 1, im.units[m->c]); /* of no use perhaps, but nothing is made worse */
+    }
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return err;
+}
+
+/* One batch of a log, or a block that begins none. */
+static int move_batch(struct mover *m, uint64_t *at)
+{
+    struct sfs_store *s = m->s;
+    struct sfs_row_image im;
+    int best;
+    uint32_t length = SFS_BLOCK, unit = sfs_group_unit(&m->g), row = (uint32_t)(*at / unit);
+    int err = sfs_care_read_batch(s, &m->g, *at, &im, &best, &length);
+    if (best >= 0) {
+        err = write_unit(m, row, length / unit, im.units[best]);
+    } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT || err == SCALEFS_E_NODATA) {
+        uint8_t *block = sfs_buffer_get(s, SFS_BLOCK);
+        sfs_care_note_lost(m->care, m->g.group, *at, length);
+        err = block ? SCALEFS_OK : SCALEFS_E_NOMEM;
+        for (uint32_t done = 0; !err && done < length; done += unit) {
+            salvage(m, row + done / unit, block);
+            err = write_unit(m, row + done / unit, 1, block);
+        }
+        sfs_buffer_put(s, block, SFS_BLOCK);
+    }
+    *at += length;
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return err;
+}
+
+static int move_log(struct mover *m)
+{
+    int err = SCALEFS_OK;
+    uint64_t end = (uint64_t)m->write_row * sfs_group_unit(&m->g);
+    for (uint64_t at = 0; at < end && !err;) {
+        uint64_t before = at;
+        err = move_batch(m, &at);
+        sfs_care_moved(m->care, at - before);
+        if (!err && sfs_care_stops(m->care))
+            err = SCALEFS_E_CANCELED;
+    }
+    return err;
+}
+
+/* --- the whole --- */
+
+static int live_rows(struct mover *m)
+{
+    int err = sfs_care_states(m->s, &m->g, &m->states);
+    if (err)
+        return err;
+    m->rows = sfs_alloc(m->s->env, (size_t)m->g.rows * sizeof *m->rows);
+    if (!m->rows)
+        return SCALEFS_E_NOMEM;
+    for (uint32_t row = 0; row < m->g.rows; row++)
+        if (m->states[row].live)
+            m->rows[m->row_count++] = row;
+    return SCALEFS_OK;
+}
+
+static int move_rows(struct mover *m)
+{
+    int err = live_rows(m);
+    struct sfs_care_sweep sweep = {.care = m->care, .group = &m->g, .rows = m->rows, .context = m,
+                                   .each = m->g.class == SFS_CLASS_DATA ? move_row : move_node};
+    for (size_t from = 0; from < m->row_count && !err; from += CHUNK_ROWS) {
+        size_t to = m->row_count - from < CHUNK_ROWS ? m->row_count : from + CHUNK_ROWS;
+        err = sfs_care_sweep(&sweep, from, to);
+        sfs_care_moved(m->care, (uint64_t)(to - from) * sfs_group_unit(&m->g));
+        if (!err)
+            err = sfs_care_breathe(m->care);
+    }
+    return err;
+}
+
+int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to)
+{
+    struct mover m = {.care = care, .s = care->s, .c = c};
+    int err = begin(&m, group, to);
+    if (err)
+        return err;
+    err = sfs_column_write_header(m.s->pool, &m.g, c, &m.to);
+    if (!err)
+        err = m.g.class == SFS_CLASS_LANDING ? move_log(&m) : move_rows(&m);
+    if (err)
+        abandon(&m);
+    else
+        err = change_over(&m);
+    sfs_free(m.s->env, m.rows);
+    sfs_free(m.s->env, m.states);
+    return err;
+}
