@@ -94,6 +94,15 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
     struct sfs_need need;
     sfs_need_init(&need);
     sfs_store_lock(s);
+    if (s->dirty.count >= s->dirty_limit) {
+        /* Too much is dirty for the cache or for the room there is: it is written before more comes. Before, not after:
+         * a transaction that was applied must not be answered with an error. */
+        sfs_store_unlock(s);
+        int full = sfs_store_sync(s);
+        if (full && !frees)
+            return full;
+        sfs_store_lock(s);
+    }
     int err = frees ? SCALEFS_OK : sfs_space_node_room(s);
     for (size_t i = 0; !err && i < count;) {
         err = ready(s, &need, &ops[i]);
@@ -119,9 +128,6 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
         }
     }
     sfs_need_done(s, &need);
-    bool full = !err && s->dirty.count >= s->dirty_limit;
     sfs_store_unlock(s);
-    if (full) /* too much is dirty for the cache or for the room there is: write it before more comes */
-        err = sfs_store_sync(s);
     return err;
 }

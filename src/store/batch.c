@@ -347,6 +347,9 @@ static int land(struct sfs_batch *b)
     if (!err)
         for (size_t i = 0; i < b->entry_count; i++)
             b->pieces[b->first + i].extent.place = (struct sfs_place){g.group, offset + b->entries[i].offset};
+    else
+        for (size_t i = 0; i < b->entry_count; i++) /* they may go into a row after all */
+            b->entries[i].offset -= head;
     sfs_buffer_put(s, buf, total);
     return err;
 }

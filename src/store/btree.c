@@ -367,22 +367,6 @@ static void bury(struct sfs_store *s, struct sfs_node *n)
     sfs_cache_drop(s, n);
 }
 
-/* Takes child i out of the inner node at depth d, going up while nodes become empty. */
-static void remove_child(struct sfs_store *s, struct path *p, unsigned d, unsigned i)
-{
-    sfs_cache_dirty(s, p->node[d]);
-    sfs_page_remove(p->node[d]->page, i);
-    if (sfs_page_count(p->node[d]->page) > 0)
-        return;
-    if (d == 0) { /* the whole tree is empty: an empty leaf stays */
-        sfs_page_init(p->node[0]->page, 0);
-        return;
-    }
-    struct sfs_node *gone = p->node[d];
-    remove_child(s, p, d - 1, p->index[d - 1]);
-    bury(s, gone);
-}
-
 /* While the root has a single child that is at hand, the child's content moves up. */
 static void flatten(struct sfs_store *s, struct sfs_node *root)
 {
@@ -397,7 +381,9 @@ static void flatten(struct sfs_store *s, struct sfs_node *root)
 }
 
 /* A leaf or inner node that became small takes in its right neighbour (or goes into its left one) when that is at
- * hand. Never reads: a tree may keep small nodes, they cost room only. */
+ * hand. Never reads: a tree may keep small nodes, and empty leaves, they cost room only. An empty leaf must not simply go:
+ * its keys would belong to a neighbour that may not be in the cache, and the updates that follow in the same transaction
+ * were made sure of as things stood. */
 static void merge(struct sfs_store *s, struct path *p, unsigned d)
 {
     struct sfs_node *n = p->node[d], *parent = p->node[d - 1];
@@ -444,11 +430,6 @@ void sfs_btree_delete(struct sfs_store *s, uint32_t tree, struct sfs_key key)
     sfs_page_remove(leaf->page, i);
     if (p.depth == 1)
         return;
-    if (sfs_page_count(leaf->page) == 0) {
-        remove_child(s, &p, p.depth - 2, p.index[p.depth - 2]);
-        bury(s, leaf);
-    } else {
-        merge(s, &p, p.depth - 1);
-    }
+    merge(s, &p, p.depth - 1);
     flatten(s, p.node[0]);
 }

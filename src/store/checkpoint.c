@@ -16,6 +16,7 @@ struct writing {
     uint32_t *fresh; /* s->fresh at the moment of encoding */
     size_t fresh_count;
     bool headers_written;
+    bool sent; /* a record may stand on some disk that names these places */
 };
 
 /* Gives the node a new place, seals it, copies it. The lock is held. */
@@ -29,8 +30,10 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
     uint8_t *copy = sfs_alloc_io(s->env, SFS_NODE_BYTES);
     if (!copy)
         return SCALEFS_E_NOMEM;
-    struct sfs_place place;
-    err = sfs_space_take_node(s, class, &place);
+    struct sfs_place place = n->place;
+    struct sfs_group *g = n->unsent ? sfs_group_of(s->pool, place.group) : NULL;
+    bool again = g && sfs_space_node_usable(s, g);
+    err = again ? SCALEFS_OK : sfs_space_take_node(s, class, &place);
     if (err) {
         sfs_free(s->env, copy);
         return err;
@@ -39,9 +42,11 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
                                 .group = place.group, .offset = place.offset};
     *checksum = sfs_node_seal(n->page, &h);
     memcpy(copy, n->page, SFS_NODE_BYTES);
-    if (n->place.group != SFS_NONE32)
+    if (!again && n->place.group != SFS_NONE32)
         sfs_space_live(s, n->place, -(int64_t)SFS_NODE_BYTES);
-    sfs_space_live(s, place, SFS_NODE_BYTES);
+    if (!again)
+        sfs_space_live(s, place, SFS_NODE_BYTES);
+    n->unsent = false;
     n->place = place;
     n->birth = h.birth;
     w->puts[w->count] = (struct sfs_put){.place = place, .buf = copy, .len = SFS_NODE_BYTES};
@@ -202,8 +207,10 @@ static void finish(struct sfs_store *s, struct writing *w, int err)
     for (size_t i = 0; i < w->count; i++) {
         struct sfs_node *n = w->nodes[i];
         sfs_free(s->env, (void *)w->puts[i].buf);
-        if (err && err != SCALEFS_E_CHANGED && n->id)
+        if (err && err != SCALEFS_E_CHANGED && n->id) {
+            n->unsent = !w->sent;
             sfs_cache_dirty(s, n);
+        }
         sfs_cache_unpin(s, n);
     }
     sfs_free(s->env, w->puts);
@@ -214,7 +221,11 @@ static void finish(struct sfs_store *s, struct writing *w, int err)
 /* One attempt. locked on entry and return. */
 static int attempt(struct sfs_store *s, bool clean, bool exported)
 {
+    if (s->pool->suspended)
+        return SCALEFS_E_SUSPENDED;
     struct writing w = {0};
+    uint64_t seq = s->pool->seq;
+    s->broken_nodes_ok = false;
     struct sfs_need need;
     sfs_need_init(&need);
     struct sfs_commit_job *job = NULL;
@@ -232,6 +243,7 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
         err = write_out(s, &w, job);
         sfs_store_lock(s);
     }
+    w.sent = s->pool->seq != seq;
     finish(s, &w, err);
     if (!err) {
         s->durable = w.applied;
