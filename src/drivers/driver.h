@@ -32,7 +32,7 @@
 #define DRIVER_MAX_TRANSFER (1u << 20) /* of one READ or WRITE; the kernel's limit */
 #define DRIVER_VALID_SECONDS 86400.0   /* how long the kernel may trust names and attributes */
 
-#define DRIVER_MAX_WORKERS 24u
+#define DRIVER_MAX_WORKERS 16u
 
 struct driver {
     struct scalefs_pool *pool;

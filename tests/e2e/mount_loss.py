@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Disks are lost: with as many gone as the pool allows, every byte is right, work goes on, and new disks
 bring the protection back. And noise on disks: found, repaired, and then gone."""
+import errno
 import os
 import random
 import sys
@@ -184,6 +185,58 @@ def noise_on_two_disks(while_mounted):
         pool.destroy()
 
 
+def too_many_lost():
+    """More disks gone than the pool can bear: errors, never wrong data, never a hang; it can still be looked
+    at and unmounted, and what is there when the disks are back is right."""
+    pool = Pool("toomany", [96 * MIB] * 4, failover=1)
+    try:
+        pool.mount()
+        sums = fill(pool, "files", 5)
+        pool.unmount()
+        pool.mount()
+        kept = {}
+        for v in (0, 2):  # "pulled": what the server has open is emptied, the content comes back later
+            with open(pool.disks[v], "rb") as f:
+                kept[v] = f.read()
+            os.truncate(pool.disks[v], 0)
+        drop_caches()
+        errors = 0
+        for path, wanted in sums.items():
+            try:
+                if sha256(path) != wanted:
+                    raise AssertionError(f"{path}: wrong data instead of an error")
+            except OSError as e:
+                errors += 1
+                equal(e.errno, errno.EIO, "errno of what can't be read")
+        if not errors:
+            raise AssertionError("everything could be read from too few disks")
+        try:
+            with open(pool.path("new"), "wb") as f:
+                f.write(noise(8 * MIB, 1))
+                os.fsync(f.fileno())
+            raise AssertionError("a write to a pool with too few disks was acknowledged")
+        except OSError as e:
+            note(f"writing: {e.strerror}; {errors} of {len(sums)} files can't be read")
+        status = pool.status()
+        if status["pool"]["state"] not in ("suspended", "damaged"):
+            raise AssertionError(f"the pool says that it is {status['pool']['state']}")
+        if not status["pool"]["action"]:
+            raise AssertionError("it does not say what to do")
+        r = pool.run("unmount", pool.mount_point, timeout=60)
+        note(f"unmount: {r.returncode} {r.stderr.strip()}")
+        if pool.mounted():
+            raise AssertionError("a suspended pool can't be unmounted")
+        for v, content in kept.items():
+            with open(pool.disks[v], "r+b") as f:
+                f.write(content)
+        pool.mount()
+        verify(sums)
+        pool.unmount()
+        pool.check()
+    finally:
+        pool.destroy()
+
+
 PROFILES = (
     ([96 * MIB], 0),
     ([96 * MIB] * 2, 1),
@@ -198,13 +251,19 @@ def main():
         skip("mount_loss", "no /dev/fuse")
         finish()
     seed = int(os.environ.get("E2E_SEED", "1"))
+    wanted = sys.argv[1:]  # parts of names; all when there are none
+    todo = []
     for sizes, failover in PROFILES:
         for while_mounted in (False, True):
             if failover or not while_mounted:
-                case(lose_and_replace, sizes, failover, while_mounted, seed, timeout=240,
-                     name=f"failover_{failover}_on_{len(sizes)}_disks_{'mounted' if while_mounted else 'unmounted'}")
-    case(noise_on_two_disks, False, timeout=240, name="noise_on_two_disks_unmounted")
-    case(noise_on_two_disks, True, timeout=240, name="noise_on_two_disks_mounted")
+                name = f"failover_{failover}_on_{len(sizes)}_disks_{'mounted' if while_mounted else 'unmounted'}"
+                todo.append((name, lose_and_replace, (sizes, failover, while_mounted, seed)))
+    todo.append(("too_many_lost", too_many_lost, ()))
+    todo.append(("noise_on_two_disks_unmounted", noise_on_two_disks, (False,)))
+    todo.append(("noise_on_two_disks_mounted", noise_on_two_disks, (True,)))
+    for name, function, args in todo:
+        if not wanted or any(w in name for w in wanted):
+            case(function, *args, timeout=240, name=name)
     finish()
 
 
