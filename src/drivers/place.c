@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,7 +104,9 @@ static void clear_dead(const char *mountpoint)
 int sfs_drivers_place_check(const char *mountpoint, char **absolute, struct scalefs_error_info *info)
 {
     struct stat st;
-    if (stat(mountpoint, &st) && errno == ENOTCONN)
+    struct statvfs fs;
+    /* What stat says may come from the kernel's cache; this asks the server. */
+    if (statvfs(mountpoint, &fs) && errno == ENOTCONN)
         clear_dead(mountpoint);
     char *path = realpath(mountpoint, NULL);
     if (!path || stat(path, &st)) {
