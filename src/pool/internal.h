@@ -157,6 +157,7 @@ struct sfs_target {
     uint16_t index;
     enum sfs_standing standing;
     bool waits; /* absent, and may come back */
+    uint64_t row_txn; /* OWED: of the row (the latest of them) */
 };
 /* The columns of a group as they are now, for rows [row, row + rows). false: no such group. locked. */
 bool sfs_group_resolve(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows,

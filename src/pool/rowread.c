@@ -30,14 +30,12 @@ void sfs_row_image_free(struct sfs_pool *pool, struct sfs_row_image *image)
     memset(image, 0, sizeof *image);
 }
 
-/* Reads all columns. *waits: columns whose disk is absent and may come back. */
+/* Reads all columns; where they stand goes to `targets`. */
 static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows,
-                      struct sfs_row_image *image, uint64_t *waits)
+                      struct sfs_row_image *image, struct sfs_target targets[SFS_COLUMNS_MAX])
 {
-    struct sfs_target targets[SFS_COLUMNS_MAX];
     struct sfs_io ios[SFS_COLUMNS_MAX];
     memset(image, 0, sizeof *image);
-    *waits = 0;
     if (!sfs_group_copy(pool, group, &image->group) || !rows)
         return SCALEFS_E_NOENT;
     struct sfs_group_record *g = &image->group;
@@ -68,7 +66,6 @@ static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint3
         if (!ios[c].result)
             continue;
         image->missing |= bit(c);
-        *waits |= targets[c].waits ? bit(c) : 0;
         if (ios[c].disk)
             sfs_member_error(pool, ios[c].disk, SFS_IO_READ, ios[c].result);
     }
@@ -132,6 +129,7 @@ static bool each_subset(uint64_t from, unsigned most, unsigned *tries, bool (*tr
 
 struct hunt {
     struct sfs_row_image *image;
+    const struct sfs_target *targets;
     uint8_t *scratch; /* the end of unit k - 1, computed */
     uint32_t tail;
     bool found;
@@ -144,6 +142,14 @@ static bool unit_right(const struct sfs_row_image *im, const struct sfs_summary 
     if (c + 1u >= g->k)
         len -= s->blocks * SFS_BLOCK;
     return sfs_unit_sum(unit, len, g->group, im->row, c) == s->sums[c];
+}
+
+/* A column that is owed agrees with a summary that is too old: a row is written again at the earliest three
+ * checkpoints after it was written before, and counted as live at most two after it was written. */
+static bool is_stale(const struct hunt *h, const struct sfs_summary *s, unsigned c)
+{
+    const struct sfs_target *t = &h->targets[c];
+    return h->image->group.m && t->standing == SFS_OWED && s->txn + SFS_REUSE_AFTER < t->row_txn;
 }
 
 /* A summary that verifies: do the columns agree with it? `end` is one byte behind it. */
@@ -159,7 +165,7 @@ static void consider(struct hunt *h, const struct sfs_summary *s, const uint8_t 
         return;
     bool here = end == in_place;
     for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
-        if (!(im->missing & bit(c)) && !unit_right(im, s, c, im->units[c]))
+        if (!(im->missing & bit(c)) && (!unit_right(im, s, c, im->units[c]) || is_stale(h, s, c)))
             bad |= bit(c);
     if (!(im->missing & bit(last)) && !here && memcmp(end - len, in_place - len, len))
         bad |= bit(last);
@@ -194,12 +200,12 @@ static bool hunt_without(void *context, uint64_t doubted)
 }
 
 /* Finds the summary and which columns disagree with it. */
-static bool find_summary(struct sfs_pool *pool, struct sfs_row_image *im)
+static bool find_summary(struct sfs_pool *pool, struct sfs_row_image *im, const struct sfs_target *targets)
 {
     const struct sfs_group_record *g = &im->group;
     unsigned last = g->k - 1u, columns = (unsigned)g->k + g->m, tries = TRIES_MAX;
     uint32_t unit = im->unit_bytes;
-    struct hunt h = {.image = im};
+    struct hunt h = {.image = im, .targets = targets};
     struct sfs_summary s;
     if (!(im->missing & bit(last)) && summary_at_end(im, im->units[last] + unit, unit, &s))
         consider(&h, &s, im->units[last] + unit);
@@ -297,21 +303,23 @@ static int repair(struct sfs_pool *pool, struct sfs_row_image *im)
 int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows,
                  struct sfs_row_image *image)
 {
-    uint64_t waits;
-    int err = read_units(pool, group, row, rows, image, &waits);
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    int err = read_units(pool, group, row, rows, image, targets);
     if (err)
         return err;
     const struct sfs_group_record *g = &image->group;
     bool copies = g->class != SFS_CLASS_DATA;
     if (copies && bits(image->missing) <= g->m)
         return SCALEFS_OK;
-    if (!copies && find_summary(pool, image)) {
+    if (!copies && find_summary(pool, image, targets)) {
         err = repair(pool, image);
         if (err != SCALEFS_E_CORRUPT)
             return err;
     }
     /* Could it be read if the absent disks were there? */
-    uint64_t hopeless = (image->missing & ~waits) | image->bad;
+    uint64_t hopeless = image->missing | image->bad;
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
+        hopeless &= targets[c].waits ? ~bit(c) : ~0ull;
     return bits(image->missing) > g->m && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED
                                                                                  : SCALEFS_E_CORRUPT;
 }

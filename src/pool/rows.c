@@ -9,8 +9,9 @@
 #include "parity/parity.h"
 
 static enum sfs_standing standing(const struct sfs_group *g, const struct sfs_member *m, uint32_t row,
-                                  uint32_t rows)
+                                  uint32_t rows, uint64_t *row_txn)
 {
+    *row_txn = 0;
     if (!m || !m->disk)
         return SFS_ABSENT;
     if (m->complete || g->count.last_txn <= m->record.flushed_txn)
@@ -18,8 +19,10 @@ static enum sfs_standing standing(const struct sfs_group *g, const struct sfs_me
     if (!g->rows)
         return SFS_UNSURE;
     for (uint32_t r = row; r < row + rows && r < g->record.rows; r++)
-        if (g->rows[r].txn > m->record.flushed_txn)
-            return SFS_OWED;
+        if (g->rows[r].txn > m->record.flushed_txn && g->rows[r].txn > *row_txn)
+            *row_txn = g->rows[r].txn;
+    if (*row_txn)
+        return SFS_OWED;
     /* Which rows of a system group were written when is not known after an opening. */
     return g->bitmap ? SFS_UNSURE : SFS_CURRENT;
 }
@@ -36,7 +39,7 @@ bool sfs_group_resolve(struct sfs_pool *pool, uint32_t group, uint32_t row, uint
         targets[c].index = r->columns[c].disk;
         targets[c].disk = m ? m->disk : NULL;
         targets[c].base = m ? sfs_column_offset(m, r, c) : 0;
-        targets[c].standing = standing(g, m, row, rows);
+        targets[c].standing = standing(g, m, row, rows, &targets[c].row_txn);
         targets[c].waits = m && !m->disk && m->record.state != SFS_DISK_FAILED;
     }
     return true;

@@ -228,6 +228,64 @@ static void what_cannot_be_rebuilt_is_named(void)
     world_deinit(&w);
 }
 
+/* A mirror's disk comes back with what a row held before. */
+static void mirror_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 1, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
+    NEED(w, g->record.k == 1 && g->record.m == 1);
+    uint32_t unit = sfs_group_unit(&g->record);
+    g->rows = sfs_zalloc(w->env, g->record.rows * sizeof *g->rows);
+    for (unsigned c = 0; c < 2; c++) {
+        struct row old, new;
+        struct sfs_row_image im;
+        struct sfs_disk *disk;
+        uint16_t index = g->record.columns[c].disk;
+        put_row(w, pool, g, 0, &old);
+        sfs_group_live(pool, g, 0, 100);
+        MUST(w, commit(pool, 1));
+        sfs_group_live(pool, g, 0, -100);
+        struct sim_disk *d = sim_disk_of(sfs_member_of(pool, index)->disk);
+        MUST(w, sfs_member_offline(pool, index, NULL));
+        for (unsigned i = 0; i < 3; i++)
+            MUST(w, commit(pool, 1));
+        put_row(w, pool, g, 0, &new);
+        sfs_group_live(pool, g, 0, 100);
+        MUST(w, sim_disk_open(d, w->env, &disk));
+        MUST(w, sfs_member_online(pool, disk, NULL));
+        MUST(w, sfs_row_read(pool, g->record.group, 0, 1, &im));
+        NEED(w, im.bad == 1ull << c && !im.missing);
+        must_be_right(w, pool, g, &new, &im);
+        sfs_row_image_free(pool, &im);
+        /* Not even when the right one cannot be read. */
+        uint64_t at;
+        d = unit_at(w, pool, g, !c, 0, &at);
+        sim_disk_make_unreadable(d, at, unit);
+        NEED_EQ(w, sfs_row_read(pool, g->record.group, 0, 1, &im), SCALEFS_E_CORRUPT);
+        sfs_row_image_free(pool, &im);
+        MUST(w, sfs_row_write(pool, g->record.group, 0, new.data, &new.s, new.entries));
+        MUST(w, sfs_row_read(pool, g->record.group, 0, 1, &im));
+        NEED(w, !im.bad && !im.missing);
+        sfs_row_image_free(pool, &im);
+        sfs_member_of(pool, index)->complete = true;
+        sfs_group_live(pool, g, 0, -100);
+        sfs_free(w->env, old.data);
+        sfs_free(w->env, new.data);
+    }
+    sfs_pool_close(pool);
+}
+
+static void a_returning_copy_is_not_taken_for_the_newer_one(void)
+{
+    struct world w;
+    world_init(&w, test_seed());
+    add_disks(&w, 2, 64 * MIB);
+    live(&w, mirror_life, NULL);
+    world_deinit(&w);
+}
+
 /* sfs_row_try: the data as it would be if some columns were wrong. */
 static void try_life(struct world *w, void *arg)
 {
@@ -436,6 +494,7 @@ int main(int argc, char **argv)
     RUN(every_bearable_loss_is_rebuilt);
     RUN(units_of_other_writes_are_found);
     RUN(what_cannot_be_rebuilt_is_named);
+    RUN(a_returning_copy_is_not_taken_for_the_newer_one);
     RUN(what_could_be_wrong_can_be_tried);
     RUN(any_range_can_be_read);
     RUN(copies_are_all_written_and_all_read);
