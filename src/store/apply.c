@@ -104,17 +104,20 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
         sfs_store_lock(s);
     }
     int err = frees ? SCALEFS_OK : sfs_space_node_room(s);
+    /* After a read, on from the same update; but what was looked at before may have changed while the lock was given up,
+     * so only a whole round without a read counts. */
+    bool read = false;
     for (size_t i = 0; !err && i < count;) {
         err = ready(s, &need, &ops[i]);
         if (err == SCALEFS_E_NEED_NODE) {
             err = sfs_need_load(s, &need);
-            i = 0; /* the lock was given up: everything may have changed */
-            if (!err)
-                continue;
+            read = true;
+            continue;
         }
-        if (err)
-            break;
-        i++;
+        if (++i == count && read) {
+            i = 0;
+            read = false;
+        }
     }
     if (!err)
         err = sfs_cache_spare(s, count + 16);

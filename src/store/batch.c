@@ -104,7 +104,7 @@ static int open_row(struct sfs_batch *b)
         err = sfs_space_take(s, SFS_CLASS_DATA, b->temperature, b->use_reserve, &b->group, &b->row);
         if (err != SCALEFS_E_NOSPC || b->use_reserve || tries == 32)
             break;
-        err = sfs_make_room(s);
+        err = sfs_make_room(s, tries > 0);
     }
     if (err)
         return err;

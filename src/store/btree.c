@@ -362,7 +362,7 @@ static void bury(struct sfs_store *s, struct sfs_node *n)
     if (n->place.group != SFS_NONE32) {
         int err = sfs_vec_reserve(s->env, &s->dead, &s->dead_cap, s->dead_count + 1, sizeof *s->dead);
         SFS_ASSERT(err == SCALEFS_OK);
-        s->dead[s->dead_count++] = (struct sfs_dead_node){n->id, n->tree, n->place};
+        s->dead[s->dead_count++] = (struct sfs_dead_node){n->id, n->tree, n->place, 0};
     }
     sfs_cache_drop(s, n);
 }

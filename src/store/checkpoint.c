@@ -86,12 +86,16 @@ static int write_system(struct sfs_store *s, struct writing *w, struct sfs_node 
             return err;
         sfs_nodeptr_encode(&p, v);
     }
-    int err = write_node(s, w, n, SFS_CLASS_SYSTEM, &out->checksum);
+    uint64_t checksum;
+    int err = write_node(s, w, n, SFS_CLASS_SYSTEM, &checksum);
+    if (err) /* *out may be the root's pointer: it stays what it was */
+        return err;
+    out->checksum = checksum;
     out->group = n->place.group;
     out->offset = n->place.offset;
     out->level = sfs_page_level(n->page);
     out->id = n->id;
-    return err;
+    return SCALEFS_OK;
 }
 
 static int write_root(struct sfs_store *s, struct writing *w, struct sfs_nodeptr *root)
@@ -105,7 +109,8 @@ static bool is_system(uint32_t tree)
     return tree == SFS_TREE_EXTENT_MAP || tree == SFS_TREE_SPACE;
 }
 
-/* Are all the nodes there that the checkpoint will change, and the rows that it will fill? */
+/* Are all the nodes there that the checkpoint will change, and the rows that it will fill? What was found to be so in this
+ * round is not looked at again: the caller begins a new round after one in which something was read. */
 static int ready(struct sfs_store *s, struct sfs_need *need)
 {
     size_t ordinary = 0, system = 0;
@@ -115,19 +120,25 @@ static int ready(struct sfs_store *s, struct sfs_need *need)
             continue;
         }
         ordinary++;
+        if (n->mark == s->round)
+            continue;
         int err = sfs_btree_ready(s, need, SFS_TREE_EXTENT_MAP, (struct sfs_key){n->id, 0, 0});
         if (!err && n->place.group != SFS_NONE32)
             err = sfs_space_ready(s, need, n->place);
         if (err)
             return err;
+        n->mark = s->round;
     }
     for (size_t i = 0; i < s->dead_count; i++) {
-        const struct sfs_dead_node *d = &s->dead[i];
+        struct sfs_dead_node *d = &s->dead[i];
+        if (d->mark == s->round)
+            continue;
         int err = sfs_space_ready(s, need, d->place);
         if (!err && !is_system(d->tree))
             err = sfs_btree_ready(s, need, SFS_TREE_EXTENT_MAP, (struct sfs_key){d->id, 0, 0});
         if (err)
             return err;
+        d->mark = s->round;
     }
     /* Each ordinary node touches at most a leaf of the map and two of the space tree; the inner nodes above them are few. */
     size_t more = (ordinary + s->dead_count) * 3 + 32, cached = 0, cursor = 0;
@@ -232,9 +243,16 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
     sfs_space_close_broken(s);
     sfs_space_free_empty(s);
     int err;
-    while ((err = ready(s, &need)) == SCALEFS_E_NEED_NODE)
-        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
-            break;
+    bool read;
+    do {
+        s->round++;
+        read = false;
+        while ((err = ready(s, &need)) == SCALEFS_E_NEED_NODE) {
+            read = true;
+            if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+                break;
+        }
+    } while (!err && read);
     if (!err)
         err = encode(s, &w, clean, exported, &job);
     sfs_need_done(s, &need);

@@ -24,6 +24,7 @@ struct sfs_node {
     struct sfs_place place; /* where it lies; group SFS_NONE32: never written */
     uint8_t *page;
     uint32_t pins;
+    uint64_t mark; /* the round of a checkpoint in which all that it touches was found */
     bool dirty;
     bool unsent; /* has a place that no record ever named: a checkpoint failed; used again by the next */
     struct sfs_node *prev, *next; /* in the list of clean or of dirty nodes */
@@ -47,6 +48,7 @@ struct sfs_dead_node {
     uint64_t id;
     uint32_t tree;
     struct sfs_place place;
+    uint64_t mark; /* as in struct sfs_node */
 };
 
 struct sfs_root {
@@ -88,6 +90,7 @@ struct sfs_store {
     uint64_t applied;  /* rises with every transaction */
     uint64_t durable;  /* all transactions up to this one are durable */
     bool checkpointing;
+    uint64_t round; /* see ready() in checkpoint.c */
     struct sfs_cond checkpoint_done;
     struct sfs_cond wake; /* background task */
     uint64_t dirty_since_ns; /* when the first change since the last checkpoint came; 0: none */

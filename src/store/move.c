@@ -212,7 +212,7 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
     for (size_t i = 0; i < count && !err; i++) {
         struct listing l;
         err = row_listing(s, &g, rows[i], &l);
-        if (err == SCALEFS_E_CORRUPT) { /* it may have been freed meanwhile; what is lost stays */
+        if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) { /* it may have been freed meanwhile; what is lost stays */
             err = SCALEFS_OK;
             continue;
         }
@@ -252,7 +252,8 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
         while (at < end && m.moved_bytes < (4u << 20)) {
             struct listing l;
             err = batch_listing(s, &g, at, &l);
-            if (err == SCALEFS_E_CORRUPT) { /* a batch that never was written whole: look for the next */
+            if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO) {
+                /* a batch that never was written whole, or cannot be read: look for the next */
                 err = SCALEFS_OK;
                 at += SFS_BLOCK;
                 continue;
@@ -413,11 +414,15 @@ int sfs_settle(struct sfs_store *s)
     return ripen(s);
 }
 
-static int gain_room(struct sfs_store *s)
+static int gain_room(struct sfs_store *s, bool harder)
 {
-    int err = ripen(s);
+    int err = sfs_settle(s);
     if (err)
         return err;
+    if (harder) {
+        err = compact(s);
+        return err ? err : ripen(s);
+    }
     sfs_store_lock(s);
     uint64_t dead = 0;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
@@ -433,7 +438,7 @@ static int gain_room(struct sfs_store *s)
     return err ? err : ripen(s);
 }
 
-int sfs_make_room(struct sfs_store *s)
+int sfs_make_room(struct sfs_store *s, bool harder)
 {
     sfs_store_lock(s);
     if (s->making_room) {
@@ -444,7 +449,7 @@ int sfs_make_room(struct sfs_store *s)
     }
     s->making_room = true;
     sfs_store_unlock(s);
-    int err = gain_room(s);
+    int err = gain_room(s, harder);
     sfs_store_lock(s);
     s->making_room = false;
     sfs_cond_broadcast(&s->room_made);

@@ -12,7 +12,8 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group);
 bool sfs_move_landing_next(struct sfs_store *s, int *err);
 /* Packs what waits in logs and lets what was freed become usable: nothing is gained beyond what is already free. */
 int sfs_settle(struct sfs_store *s);
-/* Tries to make rows that can be taken: commits, packs, compacts. OK when it is worth trying again, else NOSPC. */
-int sfs_make_room(struct sfs_store *s);
+/* Tries to make rows that can be taken: packs, commits; compacts when nothing is free then, or when told to try harder. OK when it is
+ * worth trying again, else NOSPC. */
+int sfs_make_room(struct sfs_store *s, bool harder);
 
 #endif

@@ -13,6 +13,11 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
     return g->record.state == SFS_GROUP_OPEN && !g->moving && sfs_group_whole(s->pool, g);
 }
 
+/* Room for metadata nodes: below the first, only transactions that free space go on; below the second no new data is promised,
+ * so that what was promised finds room for its nodes. */
+#define NODES_AT_LEAST 128u
+#define NODES_FOR_DATA 192u
+
 static bool any_present(struct sfs_store *s, const struct sfs_group *g)
 {
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
@@ -469,13 +474,21 @@ void sfs_space_count(struct sfs_store *s)
         }
     }
     s->free_estimate = room;
-    /* Each atom that nobody has can still become metadata; at least the reserve's can. */
-    uint64_t atoms = 0;
+    /* Atoms that nobody has can become metadata: as many copies on different disks as can be had, less one column each for a
+     * system and a cleaner group. */
+    unsigned copies = pool->config.failover + 1u < 2 ? 2 : pool->config.failover + 1u, disks = 0;
+    uint64_t atoms = 0, most = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
-        if (pool->members[i].used && pool->members[i].disk)
-            atoms += pool->members[i].free_atoms;
-    unsigned copies = pool->config.failover + 1u < 2 ? 2 : pool->config.failover + 1u;
-    nodes += atoms / copies * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
+        if (pool->members[i].used && pool->members[i].disk) {
+            uint64_t left = pool->members[i].free_atoms < 2 ? 0 : pool->members[i].free_atoms - 2;
+            atoms += left;
+            most = left > most ? left : most;
+            disks++;
+        }
+    uint64_t columns = atoms / copies;
+    if (disks > 1 && columns > atoms - most) /* one disk alone has nearly all of it */
+        columns = atoms - most;
+    nodes += columns * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
     s->node_room = nodes;
     size_t limit = (size_t)(nodes / 6);
     s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;
@@ -485,14 +498,15 @@ int sfs_space_node_room(struct sfs_store *s)
 {
     if (s->node_room < 512)
         sfs_space_count(s);
-    return s->node_room < 128 ? SCALEFS_E_NOSPC : SCALEFS_OK;
+    return s->node_room < NODES_AT_LEAST ? SCALEFS_E_NOSPC : SCALEFS_OK;
 }
 
 static bool promise(struct sfs_store *s, uint64_t bytes)
 {
     if (s->free_estimate < s->reserved + bytes + (64u << 20) || s->free_estimate / 16 < s->reserved + bytes)
         sfs_space_count(s);
-    if (s->free_estimate < s->reserved + bytes)
+    /* Data that was promised must find room for its nodes, too: it is refused earlier than transactions are. */
+    if (s->free_estimate < s->reserved + bytes || s->node_room < NODES_FOR_DATA)
         return false;
     s->reserved += bytes;
     return true;
@@ -539,7 +553,7 @@ void sfs_store_space(struct sfs_store *s, struct sfs_space *space)
                                 pool->groups[i]->record.class == SFS_CLASS_LANDING))
             space->used += pool->groups[i]->count.live;
     space->usable = sfs_groups_capacity(pool);
-    space->free = s->free_estimate > s->reserved ? s->free_estimate - s->reserved : 0;
+    space->free = s->node_room >= NODES_FOR_DATA && s->free_estimate > s->reserved ? s->free_estimate - s->reserved : 0;
     sfs_store_unlock(s);
 }
 
