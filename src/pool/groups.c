@@ -311,6 +311,7 @@ int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t 
         struct sfs_row_state *s = &group->rows[at];
         if (s->live || (s->txn && !old_enough(pool, s->txn)))
             continue;
+        pool->rows_reused += s->txn != 0;
         s->txn = pool->txn;
         *row = at;
         hand_out(pool, group, at);

@@ -82,6 +82,7 @@ struct sfs_pool {
     uint32_t group_cap;
     uint64_t txn, committed, seq, next_id, tenure, host;
     struct sfs_commit last;                   /* the newest durable record */
+    uint64_t rows_reused;                     /* rows handed out that had been freed before; for tests */
     struct sfs_task_record scrub;             /* id 0: none */
     bool suspended;                           /* too many members absent for the data */
     char suspended_why[256];
