@@ -79,8 +79,9 @@ static int take(struct flush *f, struct flush_item *item, struct sfs_inode *inod
     if (!item->gone && inode->flushing.count)
         err = merge_back(f->fs, inode, 0);
     if (!item->gone && !err) {
+        struct sfs_segs empty = inode->flushing; /* it may still have its array */
         inode->flushing = inode->dirty;
-        memset(&inode->dirty, 0, sizeof inode->dirty);
+        inode->dirty = empty;
         item->size = inode->value.size;
         item->bytes = inode->flushing.bytes;
         item->attr = inode->attr_dirty || item->size != inode->disk_size;
@@ -250,7 +251,7 @@ static void settle(struct flush *f, struct flush_item *item)
  * locked. */
 static int close_tx(struct flush *f, size_t upto, bool over)
 {
-    int err = sfs_tx_commit(&f->tx);
+    int err = f->tx.count || f->tx.error ? sfs_tx_commit(&f->tx) : SCALEFS_OK;
     for (size_t i = f->open_from; i < upto; i++) {
         struct flush_item *item = &f->items[i];
         struct sfs_inode *inode = item->inode;
