@@ -305,6 +305,8 @@ static int gather(struct opener *o, struct tally *t)
         struct sfs_member *m = &pool->members[i];
         size_t place = 0;
         uint64_t upto = 0;
+        if (!m->used) /* of a disk that was replaced */
+            continue;
         const struct sfs_head *h = head_of(o, m, &place);
         bool failed = m->record.state == SFS_DISK_FAILED, named = m->record.state == SFS_DISK_ABSENT;
         bool apart = h && !failed && !belongs(o, h, &upto);
@@ -371,7 +373,7 @@ static int check_proof(struct opener *o, const struct tally *t)
     for (unsigned i = 0; i < pool->member_count; i++) {
         char text[SFS_DISK_TEXT];
         const struct sfs_member *member = &pool->members[i];
-        if (member->disk || member->record.state == SFS_DISK_FAILED)
+        if (!member->used || member->disk || member->record.state == SFS_DISK_FAILED)
             continue;
         sfs_disk_text(&member->record, text);
         if (len + strlen(text) + 8 < sizeof names)
