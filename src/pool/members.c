@@ -13,6 +13,9 @@
 
 #include <stdio.h>
 
+#define OFFLINE_WAIT_NS (30ull * 1000000000)
+#define OFFLINE_POLL_NS 2000000ull
+
 struct sfs_pool *sfs_pool_new(struct sfs_env *env)
 {
     struct sfs_pool *pool = sfs_zalloc(env, sizeof *pool);
@@ -116,6 +119,20 @@ unsigned sfs_pool_io_begin(struct sfs_pool *pool)
     return pool->io_epoch;
 }
 
+void sfs_pool_write_begin(struct sfs_pool *pool)
+{
+    pool->writes++;
+    pool->writing++;
+}
+
+void sfs_pool_write_end(struct sfs_pool *pool)
+{
+    sfs_mutex_lock(&pool->lock);
+    SFS_ASSERT(pool->writing > 0);
+    pool->writing--;
+    sfs_mutex_unlock(&pool->lock);
+}
+
 void sfs_pool_io_end(struct sfs_pool *pool, unsigned epoch)
 {
     sfs_mutex_lock(&pool->lock);
@@ -198,12 +215,18 @@ void sfs_pool_judge(struct sfs_pool *pool)
     bool waits = absent > pool->config.failover || !sfs_members_online(pool);
     for (uint32_t g = 0; g < pool->group_cap && !waits && absent; g++)
         waits = pool->groups[g] && group_waits(pool, pool->groups[g]);
+    if (waits && !pool->suspended && pool->writes != pool->writes_durable)
+        pool->cut_off = true;
     if (waits && !pool->suspended)
         sfs_log(pool->env, SFS_LOG_ERROR, "pool", SCALEFS_E_SUSPENDED, "the pool waits for %s", names);
-    pool->suspended = waits;
+    pool->suspended = waits || pool->cut_off;
     pool->suspended_why[0] = 0;
     if (waits)
         snprintf(pool->suspended_why, sizeof pool->suspended_why, "Too many disks are absent: %s.", names);
+    else if (pool->cut_off)
+        snprintf(pool->suspended_why, sizeof pool->suspended_why,
+                 "Too many disks went away at once while data was being written. Unmount the pool and mount it "
+                 "again: it then goes on from the last synced state.");
 }
 
 static struct sfs_member *member_with(struct sfs_pool *pool, const struct sfs_disk *disk)
@@ -283,8 +306,9 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
     if (!disk)
         return SCALEFS_OK;
     tell(pool);
-    /* When this returns the device is free for others; calls that still use it end soon. */
-    for (int tries = 0; tries < 2000; tries++) {
+    /* When this returns the device is free for others; calls that still use it end soon, unless it hangs. */
+    uint64_t give_up = sfs_now_ns(pool->env) + OFFLINE_WAIT_NS;
+    while (sfs_now_ns(pool->env) < give_up) {
         bool there = false;
         close_idle(pool);
         sfs_mutex_lock(&pool->lock);
@@ -293,7 +317,7 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
         sfs_mutex_unlock(&pool->lock);
         if (!there)
             break;
-        sfs_task_sleep(pool->env, 1000000);
+        sfs_task_sleep(pool->env, OFFLINE_POLL_NS);
     }
     return SCALEFS_OK;
 }
