@@ -25,6 +25,7 @@ struct sfs_commit_job {
     struct target targets[SFS_DISKS_MAX];
     unsigned target_count;
     uint8_t *block; /* the encoded record */
+    uint64_t writes; /* pool->writes, all of them complete, when the job's I/O began; else writes_durable */
 };
 
 static void job_free(struct sfs_pool *pool, struct sfs_commit_job *job)
@@ -190,6 +191,7 @@ static int finish(struct sfs_pool *pool, const struct sfs_commit_job *job, int e
         err = SCALEFS_E_CHANGED; /* it calls a member online that is not */
     if (!err) {
         pool->committed = job->record.txn;
+        pool->writes_durable = job->writes;
         pool->last = job->record;
         sfs_groups_reclaim(pool);
     }
@@ -203,6 +205,7 @@ int sfs_commit_write(struct sfs_pool *pool, struct sfs_commit_job *job)
     int err = ios ? SCALEFS_OK : SCALEFS_E_NOMEM;
     sfs_mutex_lock(&pool->lock);
     unsigned epoch = sfs_pool_io_begin(pool);
+    job->writes = pool->writing ? pool->writes_durable : pool->writes;
     if (!err && !all_there(pool, job))
         err = SCALEFS_E_CHANGED;
     sfs_mutex_unlock(&pool->lock);

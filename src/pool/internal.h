@@ -52,6 +52,8 @@ void sfs_pool_free(struct sfs_pool *pool);          /* memory only: no disk is c
 /* Calls that use disks without the lock: begin under the lock when the pointers are taken, end without. */
 unsigned sfs_pool_io_begin(struct sfs_pool *pool);
 void sfs_pool_io_end(struct sfs_pool *pool, unsigned epoch);
+void sfs_pool_write_begin(struct sfs_pool *pool); /* counts a write that a later flush makes durable. locked */
+void sfs_pool_write_end(struct sfs_pool *pool);   /* unlocked */
 /* Room in `retired` for all disks of members and `more`. locked. */
 int sfs_retired_reserve(struct sfs_pool *pool, unsigned more);
 void sfs_pool_judge(struct sfs_pool *pool); /* recomputes `suspended`. locked */

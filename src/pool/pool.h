@@ -84,7 +84,13 @@ struct sfs_pool {
     struct sfs_commit last;                   /* the newest durable record */
     uint64_t rows_reused;                     /* rows handed out that had been freed before; for tests */
     struct sfs_task_record scrub;             /* id 0: none */
-    bool suspended;                           /* too many members absent for the data */
+    bool suspended;                           /* too many members absent for the data, or cut_off */
+    /* More members than the data bears went at once while writes were not flushed: they may have lost them with their
+     * caches, so no state that needs those writes may be committed any more. Only opening anew (from the last record,
+     * which needs none of them) helps. */
+    bool cut_off;
+    uint64_t writes, writes_durable;          /* rows and copies: begun; begun before the last flush of all members */
+    uint32_t writing;                         /* in flight */
     char suspended_why[256];
     struct sfs_pending_free *pending;
     size_t pending_count, pending_cap;

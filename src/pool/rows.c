@@ -130,6 +130,7 @@ int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uin
     bool there = sfs_group_resolve(pool, group, row, 1, &job->group, job->targets);
     SFS_ASSERT(there); /* a group with a row in flight is not freed */
     job->epoch = sfs_pool_io_begin(pool);
+    sfs_pool_write_begin(pool);
     sfs_mutex_unlock(&pool->lock);
     for (unsigned c = 0; c < job->columns; c++)
         job->ios[c] = (struct sfs_io){.disk = job->targets[c].disk, .op = SFS_IO_WRITE, .len = unit,
@@ -192,6 +193,7 @@ int sfs_row_write_finish(struct sfs_row_job *job)
     sfs_io_wait(&job->batch);
     unsigned written = count_written(pool, job->ios, job->targets, job->columns, &full);
     int err = write_result(pool, written, job->group.k, full);
+    sfs_pool_write_end(pool);
     sfs_pool_io_end(pool, job->epoch);
     sfs_free(pool->env, job->parity);
     sfs_free(pool->env, job);
@@ -259,6 +261,7 @@ int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count)
         at += 1u + g.m;
     }
     unsigned epoch = sfs_pool_io_begin(pool);
+    sfs_pool_write_begin(pool);
     sfs_mutex_unlock(&pool->lock);
     sfs_io_run(pool->env, ios, at);
     int err = SCALEFS_OK;
@@ -270,6 +273,7 @@ int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count)
         if (puts[i].result && !err)
             err = puts[i].result;
     }
+    sfs_pool_write_end(pool);
     sfs_pool_io_end(pool, epoch);
     sfs_free(pool->env, columns);
     sfs_free(pool->env, targets);
