@@ -32,7 +32,8 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
         return SCALEFS_E_NOMEM;
     struct sfs_place place = n->place;
     struct sfs_group *g = n->unsent ? sfs_group_of(s->pool, place.group) : NULL;
-    bool again = g && sfs_space_node_usable(s, g);
+    bool again = g && sfs_space_node_usable(s, g) &&
+                 !sfs_row_pinned(s, place.group, sfs_group_row_of(&g->record, place.offset));
     err = again ? SCALEFS_OK : sfs_space_take_node(s, class, &place);
     if (err) {
         sfs_free(s->env, copy);

@@ -83,8 +83,10 @@ static bool try_combinations(struct sfs_store *s, const struct sfs_row_image *im
     unsigned n = image->group.k + image->group.m;
     uint8_t *units = sfs_alloc_io(s->env, (size_t)image->group.k * image->unit_bytes);
     bool found = false;
-    uint64_t limit = n >= 20 ? 1u << 20 : 1ull << n;
-    for (uint64_t set = 0; units && set < limit && !found; set++) {
+    /* Wide rows: all sets among the first 20 columns, then each column alone; more would take hours. */
+    uint64_t all = n >= 20 ? 1u << 20 : 1ull << n, limit = all + (n > 20 ? n - 20 : 0);
+    for (uint64_t number = 0; units && number < limit && !found; number++) {
+        uint64_t set = number < all ? number : 1ull << (20 + number - all);
         uint64_t erased = image->missing | set;
         unsigned count = 0;
         for (uint64_t bits = erased; bits; bits &= bits - 1)
@@ -352,11 +354,15 @@ static void check_row(struct sfs_store *s, const struct sfs_read *r, const struc
     struct sfs_row_image image;
     if (sfs_row_read(s->pool, g.group, sfs_group_row_of(&g, w->e.place.offset), 1, &image) != SCALEFS_OK)
         return;
-    if (image.bad) {
+    /* Only an image in which this very extent is right says which columns are wrong. */
+    uint8_t *stored = image.bad ? sfs_buffer_get(s, w->e.stored) : NULL;
+    if (stored && extent_from_units(&image, r->id, &w->e, stored)) {
         count_bad(s, &image);
         sfs_note_repair(s, 1, 0);
         put_back(s, r->id, &w->e, &image, image.bad);
     }
+    if (stored)
+        sfs_buffer_put(s, stored, w->e.stored);
     sfs_row_image_free(s->pool, &image);
 }
 

@@ -292,6 +292,8 @@ static size_t takeable(struct sfs_store *s, const struct sfs_group *g)
     size_t count = 0;
     for (uint32_t i = 0; i < g->record.rows; i++)
         count += g->rows[i].live == 0 && g->rows[i].txn + SFS_REUSE_AFTER <= s->pool->committed;
+    for (size_t i = 0; i < s->row_pin_count; i++) /* passed over while they are repaired */
+        count -= s->row_pins[i].group == g->record.group && count > 0;
     return count;
 }
 
