@@ -27,7 +27,10 @@ static void show_state(const struct sfs_value *pool, const struct sfs_value *mor
     } else if (!strcmp(state, "damaged")) {
         fputs(": some data are lost", to);
     }
-    fputs(sfs_value_bool(more, "read_only", false) ? ", open for reading only\n" : "\n", to);
+    /* Of one that is opened only to be looked at, that is nothing to tell. */
+    bool mounted = sfs_value_string(pool, "mounted", NULL) != NULL;
+    fputs(mounted && sfs_value_bool(more, "read_only", false) ? ", mounted for reading only\n" : "\n",
+          to);
 }
 
 static void show_config(const struct sfs_value *config, const struct sfs_value *more, FILE *to)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from lib_cli import NOBODY, Folder, have_root
@@ -22,6 +23,15 @@ sys.stdout.write(s.makefile().readline())
 """
 
 
+WRITE = """
+import os, sys
+with open(sys.argv[1], "wb") as f:
+    f.write(os.urandom(1 << 20))
+    f.flush()
+    os.fsync(f.fileno())
+"""
+
+
 class Served:
     """A mounted pool whose socket is in a folder of the test's own, or in the usual one."""
 
@@ -29,12 +39,13 @@ class Served:
         self.f = Folder(name)
         self.disks = self.f.pool("tank", 3, 1)
         self.point = self.f.at("mnt")
-        self.run_folder = "/run/scalefs" if usual else self.f.at("run")
-        self.env = {} if usual else {"SCALEFS_RUN": self.run_folder}
+        if usual:
+            self.f.sockets = ""
+        self.run_folder = self.f.sockets or "/run/scalefs"
         os.mkdir(self.point)
 
     def __enter__(self):
-        self.f.good("mount", "tank", self.point, env=self.env)
+        self.f.good("mount", "tank", self.point)
         self.socket = os.path.join(self.run_folder, self.status()["pool"]["uuid"] + ".sock")
         with open(os.path.join(self.point, "file"), "wb") as g:
             g.write(noise(MIB, 1))
@@ -42,15 +53,15 @@ class Served:
 
     def __exit__(self, *why):
         if os.path.ismount(self.point):
-            self.f.good("unmount", self.point, env=self.env)
+            self.f.good("unmount", self.point)
 
     def status(self):
-        return self.f.json("status", "tank", env=self.env)
+        return self.f.json("status", self.point)
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(30)
         s.connect(self.socket)
+        s.settimeout(30)
         return s
 
     def alive(self):
@@ -194,7 +205,7 @@ def answers_or_noise(s):
 
 def wait_until_alive(t):
     """Connections that were dropped take a moment to be given back."""
-    while t.f.run("status", "tank", env=t.env).returncode:
+    while t.f.run("status", "tank").returncode:
         pass
 
 
@@ -202,18 +213,84 @@ def idle_connections_keep_nobody_out():
     with Served("idle") as t:
         held = [t.connect() for _ in range(40)]
         t.alive()
-        t.f.good("unmount", t.point, env=t.env)
+        t.f.good("unmount", t.point)
         for s in held:
             s.close()
+
+
+def pull(loop, image):
+    """As when a disk is unplugged: its size becomes 0, and every request fails."""
+    os.truncate(image, 0)
+    subprocess.run(["losetup", "-c", loop], check=True, timeout=20)
+
+
+def a_suspended_pool_answers():
+    """Too many disks are gone: status and unmount are answered all the same, and nothing that was durable is lost."""
+    f = Folder("suspended")
+    images = f.images(2)
+    loops, copies = [], []
+    os.mkdir(f.at("mnt"))
+    f.seen = ""
+    writer = None
+    try:
+        for image in images:
+            loops.append(subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True,
+                                        timeout=20).stdout.strip())
+        f.good("create", "tank-suspended", *loops, "--failover", "1")
+        f.good("mount", loops[0], f.at("mnt"))
+        with open(os.path.join(f.at("mnt"), "durable"), "wb") as g:
+            g.write(noise(MIB, 3))
+            g.flush()
+            os.fsync(g.fileno())
+        for image in images:
+            copies.append(image + ".copy")
+            subprocess.run(["cp", "--sparse=always", image, copies[-1]], check=True, timeout=60)
+        for loop, image in zip(loops, images):
+            pull(loop, image)
+        # Somebody must use the disks for their absence to be noticed; whether it hears an error or waits is not asked here.
+        writer = subprocess.Popen([sys.executable, "-c", WRITE, os.path.join(f.at("mnt"), "late")], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        state = None
+        for _ in range(600):
+            r = f.run("status", f.at("mnt"), "--json", timeout=20)
+            state = json.loads(r.stdout)["pool"]["state"]
+            if state == "suspended":
+                break
+            time.sleep(0.05)
+        equal((state, r.returncode), ("suspended", 3))
+        equal(bool(json.loads(r.stdout)["pool"]["action"]), True, "an action")
+        r = f.run("unmount", f.at("mnt"), timeout=50)
+        if os.path.ismount(f.at("mnt")):  # the writer still has its file open
+            if "in use" not in r.stderr:
+                raise AssertionError(r.stdout + r.stderr)
+            writer.kill()
+            r = f.run("unmount", f.at("mnt"), timeout=50)
+        equal(os.path.ismount(f.at("mnt")), False, r.stderr)
+        for copy, image in zip(copies, images):
+            os.rename(copy, image)
+        for loop in loops:
+            subprocess.run(["losetup", "-d", loop], check=True, timeout=20)
+        loops.clear()
+        f.seen = f.path
+        f.good("mount", images[0], f.at("mnt"))
+        with open(os.path.join(f.at("mnt"), "durable"), "rb") as g:
+            equal(g.read() == noise(MIB, 3), True, "what was durable")
+        f.good("unmount", f.at("mnt"))
+    finally:
+        if writer:
+            writer.kill()
+        subprocess.run(["umount", "-l", f.at("mnt")], capture_output=True, check=False)
+        for loop in loops:
+            subprocess.run(["losetup", "-d", loop], check=False, timeout=20)
 
 
 def main():
     cases = (malformed_requests, requests_without_end, noise_from_many, idle_connections_keep_nobody_out)
     for function in cases if have_fuse() else ():
         case(function)
-    for function in (only_the_owner_can_reach_it, another_user_is_not_heard, a_folder_prepared_by_another):
+    for function in (only_the_owner_can_reach_it, another_user_is_not_heard, a_folder_prepared_by_another, a_suspended_pool_answers):
         if have_fuse() and have_root():
-            case(function)
+            case(function, timeout=180)
         else:
             skip(function.__name__, "needs root and FUSE")
     finish()

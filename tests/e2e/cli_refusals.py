@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from lib_cli import Folder, change_blocks, have_root, wrong_usage
+from lib_cli import Folder, change_blocks, gpt, have_root, mbr, wrong_usage
 from lib_pool import MIB, case, equal, finish, have_fuse, noise, skip
 
 
@@ -99,10 +99,9 @@ def what_other_systems_wrote():
     if shutil.which("mkfs.vfat"):
         tool("mkfs.vfat", f.image("vfat"))
         words["vfat"] = "vfat|fat"
-    for label in ("gpt", "dos"):
-        subprocess.run(["sfdisk", "-q", f.image(label)], input=f"label: {label}\n1MiB,8MiB\n", text=True, check=True,
-                       capture_output=True, timeout=60)
-        words[label] = "partition"
+    f.image("dos", content=mbr())
+    f.image("gpt", content=gpt(64 * MIB))
+    words.update(dos="partition", gpt="partition|gpt")
     spare = f.image("spare")
     for name, word in words.items():
         f.refuses(["create", "tank", spare, f.at(name)], "FOREIGN", name, word, "force")
@@ -130,7 +129,7 @@ def what_is_in_use():
 def too_few_disks():
     f = Folder("few")
     disks = f.images(3)
-    f.refuses(["create", "tank", *disks, "--failover", "3"], "TOO_FEW", "failover 3", "4 disks", "3")
+    f.refuses(["create", "tank", *disks, "--failover", "3"], "TOO_FEW", "4 disks", "3 were given", "failover of 2")
     f.refuses(["create", "tank", disks[0], "--failover", "1"], "TOO_FEW", "2 disks")
 
 
@@ -173,7 +172,7 @@ def a_name_that_two_pools_have():
     f = Folder("namesakes")
     first = f.pool("tank", 2, 1)
     f.pool("tank", 2, 1, start=2)
-    pools = f.json("list")["pools"]
+    pools = f.pools()
     equal(len(pools), 2)
     for args in (["set", "tank", "verify=parity"], ["status", "tank"], ["export", "tank"]):
         f.refuses(args, "AMBIGUOUS", "tank", "UUID")
@@ -273,9 +272,10 @@ def another_format():
 
 def unknown_settings():
     f = Folder("settings")
-    f.pool("tank", 2, 1)
+    disks = f.pool("tank", 2, 1)
+    f.good("wait", "tank")  # the first opening for writing makes the root folder
     for setting in ("colour=red", "verify=sometimes", "compression=lzma", "compression=zstd:99", "record=1000", "record=1T", "record="):
-        f.refuses(["set", "tank", setting], ("INVAL", "NOTSUP"), setting.split("=")[0])
+        f.refuses(["set", "tank", setting], ("INVAL", "NOTSUP"), setting.split("=")[0], opened=disks)
     f.run("set", "tank", "verify=parity", "compression=off", "colour=red")
     status = f.json("status", "tank")
     equal(status["config"]["verify"], "checksum", "of several settings the first, when the last is refused")
@@ -284,25 +284,27 @@ def unknown_settings():
 def impossible_replacements():
     f = Folder("replacements")
     disks = f.pool("tank", 3, 1)
+    f.good("wait", "tank")  # the first opening for writing makes the root folder
     other = f.pool("other", 2, 1, start=5)
-    small = f.image("small", 34 * MIB)
     tiny = f.image("tiny", 8 * MIB)
     ext4 = f.image("ext4")
     tool("mkfs.ext4", "-q", ext4)
-    f.refuses(["replace", "tank", "1", other[0]], ("FOREIGN", "WRONG_DISK"), "disk5", "other|pool")
-    f.refuses(["replace", "tank", "1", disks[1]], ("FOREIGN", "WRONG_DISK", "EXIST", "BUSY", "INVAL"), "disk1")
-    f.refuses(["replace", "tank", "1", tiny], ("TOO_SMALL", "NOSPC"), "tiny", "small")
-    f.refuses(["replace", "tank", "1", ext4], "FOREIGN", "ext4", "force")
-    f.refuses(["replace", "tank", "9", f.image("new")], "NOENT", "9")
-    f.refuses(["replace", "tank", "1", f.at("nothing")], "NOENT", "nothing", "size")
-    del small
+    f.refuses(["replace", "tank", "1", other[0]], ("FOREIGN", "WRONG_DISK"), "disk5", "other|pool", opened=disks)
+    f.refuses(["replace", "tank", "1", disks[1]], ("FOREIGN", "WRONG_DISK", "EXIST", "BUSY", "INVAL"), "disk1", opened=disks)
+    f.refuses(["replace", "tank", "1", tiny], ("TOO_SMALL", "NOSPC"), "tiny", "small", opened=disks)
+    f.refuses(["replace", "tank", "1", ext4], "FOREIGN", "ext4", "force", opened=disks)
+    new = f.image("new")
+    f.refuses(["replace", "tank", "9", new], "NOENT", "9", opened=disks)
+    f.refuses(["replace", "tank", "1", f.at("nothing")], "NOENT", "nothing", "size", opened=disks)
 
 
 def the_last_redundancy():
     f = Folder("offline")
     disks = f.pool("tank", 3, 1)
-    f.refuses(["offline", "tank", "9"], "NOENT", "9")
-    f.refuses(["offline", "tank", f.image("stranger")], ("NOENT", "WRONG_DISK", "NOT_A_POOL"), "stranger")
+    f.good("wait", "tank")  # the first opening for writing makes the root folder
+    f.refuses(["offline", "tank", "9"], "NOENT", "9", opened=disks)
+    stranger = f.image("stranger")
+    f.refuses(["offline", "tank", stranger], ("NOENT", "WRONG_DISK", "NOT_A_POOL"), "stranger", opened=disks)
     f.good("offline", "tank", disks[0])
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import struct
 import subprocess
+import zlib
 
 from lib_pool import MIB, SCALEFS, SCRATCH, equal, sha256
 
@@ -23,6 +24,7 @@ class Folder:
         self.path = os.path.join(SCRATCH, name)
         os.makedirs(self.path)
         self.seen = self.path  # SCALEFS_PATH
+        self.sockets = self.path + ".run"  # SCALEFS_RUN; other tests' mounts are not seen
 
     def at(self, name):
         return os.path.join(self.path, name)
@@ -38,7 +40,10 @@ class Folder:
 
     def run(self, *args, timeout=60, env=None, before=()):
         return subprocess.run([*before, SCALEFS, *args], capture_output=True, text=True, timeout=timeout, check=False,
-                              stdin=subprocess.DEVNULL, env=dict(os.environ, SCALEFS_PATH=self.seen, **(env or {})))
+                              stdin=subprocess.DEVNULL, env=self.env(env))
+
+    def env(self, more=None):
+        return {**os.environ, "SCALEFS_PATH": self.seen, "SCALEFS_RUN": self.sockets, **(more or {})}
 
     def good(self, *args, status=0, **kwargs):
         r = self.run(*args, **kwargs)
@@ -48,6 +53,10 @@ class Folder:
 
     def json(self, *args, status=0, **kwargs):
         return json.loads(self.good(*args, "--json", status=status, **kwargs))
+
+    def pools(self, **kwargs):
+        """What `list` shows of this folder; block devices of others may be seen besides."""
+        return [p for p in self.json("list", **kwargs)["pools"] if any(x.startswith(self.path + "/") for x in p["paths"])]
 
     def pool(self, name, count=3, failover=1, size=64 * MIB, start=0):
         disks = self.images(count, size, start)
@@ -65,15 +74,22 @@ class Folder:
                                sha256(path) if os.path.isfile(path) and not os.path.islink(path) else None)
         return found
 
-    def refuses(self, args, code, *words, also=(), **kwargs):
-        """Exit status 1, one sentence or more that hold the words, the code; nothing changed here and in `also`."""
-        before = self.state(), [sha256(p) for p in also]
+    def seen_by_status(self, disks):
+        """What a pool says of itself, and the rest of the folder. Opening a pool for writing notes on its disks that it was
+        opened, so their bytes are not compared."""
+        return self.good("status", disks[0], "--json"), {p: v for p, v in self.state().items() if p not in disks}
+
+    def refuses(self, args, code, *words, opened=(), **kwargs):
+        """Exit status 1, one sentence or more that hold the words, the code; and nothing has changed. `opened`: the disks of
+        a pool that the command must open for writing before it can tell."""
+        look = (lambda: self.seen_by_status(opened)) if opened else self.state
+        before = look()
         r = self.run(*args, **kwargs)
         told = f"scalefs {' '.join(args)}: status {r.returncode}\nstdout: {r.stdout}\nstderr: {r.stderr}"
         if r.returncode != 1:
             raise AssertionError(told + "\nwas not refused")
         sentence = r.stderr.strip().split("\n")[-1]
-        if not re.match(r"scalefs: \S.*[.)]$", sentence):
+        if not re.match(r"scalefs: \S.{15,}\S$", sentence):
             raise AssertionError(told + "\nis no sentence")
         if r.stdout:
             raise AssertionError(told + "\nsays something on standard output")
@@ -88,9 +104,9 @@ class Folder:
             raise AssertionError(told + f"\ncode {error['code']}, not {' or '.join(codes)}")
         if set(error) != {"code", "number", "text"} or "scalefs: " + error["text"] not in r.stderr:
             raise AssertionError(f"error document: {error}, stderr: {r.stderr}")
-        if (self.state(), [sha256(p) for p in also]) != before:
-            after = self.state()
-            changed = [p for p in set(after) | set(before[0]) if after.get(p) != before[0].get(p)]
+        after = look()
+        if after != before:
+            changed = [p for p in set(after) | set(before) if after.get(p) != before.get(p)] if not opened else (before, after)
             raise AssertionError(told + f"\nchanged {changed}")
         return error["text"]
 
@@ -101,6 +117,25 @@ def wrong_usage(folder, *args):
     if r.returncode != 2 or not re.search(r"^usage: scalefs ", r.stderr, re.M) or r.stdout:
         raise AssertionError(f"scalefs {' '.join(args)}: status {r.returncode}\n{r.stdout}{r.stderr}")
     equal(folder.state(), before, "the folder")
+
+
+# --- partition tables, made by hand ---
+
+def mbr():
+    entry = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0x83, 0, 3, 0, 2048, 16384)
+    return bytes(446) + entry + bytes(48) + b"\x55\xaa"
+
+
+def gpt(size):
+    """A table with one partition: protective MBR, header, entries; without the copy at the end."""
+    entries = (bytes(range(16)) + bytes(range(16, 32)) + struct.pack("<QQQ", 2048, 18431, 0) + "data".encode("utf-16-le")).ljust(128, b"\0")
+    entries = entries.ljust(128 * 128, b"\0")
+
+    def header(crc):
+        return struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, crc, 0, 1, size // 512 - 1, 34, size // 512 - 34,
+                           bytes(range(32, 48)), 2, 128, 128, zlib.crc32(entries))
+    protective = bytes(446) + struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0xee, 255, 255, 255, 1, size // 512 - 1) + bytes(48) + b"\x55\xaa"
+    return protective + header(zlib.crc32(header(0))).ljust(512, b"\0") + entries
 
 
 # --- the format, as far as a future version of it must be made up ---
