@@ -92,28 +92,37 @@ static struct sfs_inode *choose(struct sfs_fs *fs, struct sfs_inode *prefer)
     return largest && largest->memory >= enough ? largest : NULL;
 }
 
-int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer)
+/* What flush_some writes out now: one inode, or many; with references. */
+static size_t pick(struct sfs_fs *fs, struct sfs_inode *prefer, struct sfs_inode **inodes, uint64_t *bytes)
 {
-    struct sfs_inode **inodes = sfs_alloc(fs->env, SFS_FS_BATCH_INODES * sizeof *inodes);
-    if (!inodes)
-        return SCALEFS_E_NOMEM;
-    uint64_t bytes, moved = 0;
     size_t count = 0;
     sfs_mutex_lock(&fs->mutex);
     struct sfs_inode *one = choose(fs, prefer);
     if (one) {
         one->refs++;
         inodes[count++] = one;
-        bytes = one->memory;
+        *bytes = one->memory;
     } else {
-        count = collect(fs, inodes, UINT64_MAX, &bytes);
+        count = collect(fs, inodes, UINT64_MAX, bytes);
     }
     sfs_mutex_unlock(&fs->mutex);
-    int err = SCALEFS_OK;
-    if (count) {
-        /* What fills no row may wait, unless that is much of it. */
-        bool tail = bytes < 4ull * sfs_store_row_bytes(fs->store);
-        err = flush_inodes(fs, inodes, count, tail, &moved);
+    return count;
+}
+
+int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer)
+{
+    struct sfs_inode **inodes = sfs_alloc(fs->env, SFS_FS_BATCH_INODES * sizeof *inodes);
+    if (!inodes)
+        return SCALEFS_E_NOMEM;
+    uint64_t bytes = 0, moved = 0;
+    size_t count = pick(fs, prefer, inodes, &bytes);
+    /* What fills no row may wait, unless that is much of it; or all of it: memory is not bytes, since a segment of
+     * which a part was written keeps its room. */
+    bool tail = count && bytes < 4ull * sfs_store_row_bytes(fs->store);
+    int err = count ? flush_inodes(fs, inodes, count, tail, &moved) : SCALEFS_OK;
+    if (!err && count && !tail && !moved) {
+        count = pick(fs, prefer, inodes, &bytes);
+        err = count ? flush_inodes(fs, inodes, count, true, &moved) : SCALEFS_OK;
     }
     sfs_free(fs->env, inodes);
     if (!err)
