@@ -1,0 +1,233 @@
+/* The complete check finds nothing on a sound pool, and each kind of damage that is done to one. */
+#include "care_fixture.h"
+
+static void fill_pool(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    make_pool(w, 1, 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, c, 60);
+    MUST(w, sfs_store_sync(s));
+    write_some(w, s, c, 20);
+    sync_and_close(w, s);
+}
+
+static void begin(struct world *w, struct content *c, unsigned disks)
+{
+    memset(c, 0, sizeof *c);
+    world_init(w, test_seed());
+    add_disks(w, disks, 64 * MIB);
+    live(w, fill_pool, c);
+}
+
+static void sound(struct world *w, void *arg)
+{
+    must_be_sound(w, arg, ALL_DISKS);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+static void finds_nothing_on_a_sound_pool(void)
+{
+    for (unsigned disks = 2; disks <= 5; disks++) {
+        struct world w;
+        struct content c;
+        begin(&w, &c, disks);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
+/* --- damage on the disks --- */
+
+struct spot {
+    unsigned disk;
+    uint64_t offset, len;
+};
+
+/* Where something of each kind lies. */
+struct spots {
+    struct content content;
+    struct spot label, header, data, parity, node, system_node, landed;
+    struct content judged;
+};
+
+static struct spot spot_of(struct world *w, struct sfs_store *s, struct sfs_place place, unsigned column, uint32_t len)
+{
+    (void)w;
+    struct sfs_pool *pool = s->pool;
+    const struct sfs_group *g = sfs_group_of(pool, place.group);
+    struct sfs_member *m = sfs_member_of(pool, g->record.columns[column].disk);
+    uint32_t unit = sfs_group_unit(&g->record);
+    uint64_t in_row = place.offset % sfs_group_row_bytes(&g->record);
+    uint64_t at = m->record.data_offset + (uint64_t)g->record.columns[column].atom * SFS_ATOM_BYTES + SFS_BLOCK +
+                  (uint64_t)sfs_group_row_of(&g->record, place.offset) * unit + in_row % unit;
+    return (struct spot){sim_disk_index(sim_disk_of(m->disk)), at / SIM_PAGE * SIM_PAGE,
+                         (len + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE};
+}
+
+static void find_spots(struct world *w, void *arg)
+{
+    struct spots *p = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    bool data = false, landed = false;
+    for (uint32_t file = 0; file < FILES; file++) {
+        struct items items;
+        items_of(w, s, file, &items);
+        for (unsigned i = 0; i < items.count; i++) {
+            struct sfs_extent e;
+            MUST(w, sfs_tree_extent(s, items.values[i].id, &e));
+            const struct sfs_group *g = sfs_group_of(s->pool, e.place.group);
+            if (g->record.class == SFS_CLASS_DATA && !data) {
+                uint64_t column = e.place.offset % sfs_group_row_bytes(&g->record) / sfs_group_unit(&g->record);
+                p->data = spot_of(w, s, e.place, (unsigned)column, SIM_PAGE);
+                p->parity = spot_of(w, s, e.place, g->record.k, SIM_PAGE);
+                struct sfs_member *m = sfs_member_of(s->pool, g->record.columns[0].disk);
+                p->header = (struct spot){sim_disk_index(sim_disk_of(m->disk)),
+                                          m->record.data_offset + (uint64_t)g->record.columns[0].atom * SFS_ATOM_BYTES,
+                                          SIM_PAGE};
+                data = true;
+            } else if (g->record.class == SFS_CLASS_LANDING && e.stored >= 2 * SIM_PAGE && !landed) {
+                p->landed = spot_of(w, s, e.place, 0, e.stored);
+                landed = true;
+            }
+        }
+    }
+    NEED(w, data && landed);
+    sfs_store_lock(s);
+    struct sfs_nodeptr map = s->roots.extent_map;
+    uint64_t root = s->volumes[0].id;
+    sfs_store_unlock(s);
+    p->system_node = spot_of(w, s, (struct sfs_place){map.group, map.offset}, 0, SFS_NODE_BYTES);
+    struct sfs_extent e;
+    MUST(w, sfs_tree_extent(s, root, &e));
+    p->node = spot_of(w, s, e.place, 1, SFS_NODE_BYTES);
+    p->label = (struct spot){0, SFS_LABEL_OFFSET_1, SIM_PAGE};
+    /* Nothing was changed, so nothing is written: the spots stay true. */
+    s->pool->read_only = true;
+    sync_and_close(w, s);
+}
+
+static void judge_life(struct world *w, void *arg)
+{
+    judge(w, arg, ALL_DISKS);
+}
+
+static void damages(struct world *w, const struct spot *spot, struct content *judged, const char *what)
+{
+    struct sim_disk *d = sim_farm_disk(w->farm, spot->disk);
+    uint8_t *before = malloc(spot->len);
+    sim_disk_peek(d, spot->offset, before, spot->len);
+    sim_disk_rot(d, spot->offset, spot->len);
+    live(w, judge_life, judged);
+    if (!CHECK(judged->problems >= 1) || !CHECK_EQ(judged->problems, judged->repairable))
+        printf("# %s: %s\n", what, judged->first);
+    sim_disk_poke(d, spot->offset, before, spot->len);
+    free(before);
+}
+
+static void finds_damage_of_each_kind(void)
+{
+    struct world w;
+    struct spots p;
+    begin(&w, &p.content, 4);
+    live(&w, find_spots, &p);
+    damages(&w, &p.label, &p.judged, "label");
+    damages(&w, &p.header, &p.judged, "column header");
+    damages(&w, &p.data, &p.judged, "data");
+    damages(&w, &p.parity, &p.judged, "parity");
+    damages(&w, &p.node, &p.judged, "node");
+    damages(&w, &p.system_node, &p.judged, "node of the map");
+    damages(&w, &p.landed, &p.judged, "landed extent");
+    live(&w, judge_life, &p.judged);
+    CHECK_EQ(p.judged.problems, 0);
+    /* Two columns of one row, with one parity: lost, and said to be. */
+    sim_disk_rot(sim_farm_disk(w.farm, p.data.disk), p.data.offset, p.data.len);
+    sim_disk_rot(sim_farm_disk(w.farm, p.parity.disk), p.parity.offset, p.parity.len);
+    live(&w, judge_life, &p.judged);
+    CHECK(p.judged.problems > p.judged.repairable);
+    world_deinit(&w);
+}
+
+/* --- accounts that do not agree --- */
+
+static void leak(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint8_t bytes[5000] = {1};
+    struct sfs_batch *batch;
+    uint32_t raw;
+    size_t kept;
+    const struct sfs_piece *pieces;
+    struct sfs_tx tx;
+    MUST(w, sfs_batch_begin(s, 0, &batch));
+    MUST(w, sfs_batch_add(batch, bytes, sizeof bytes, TREE, 5, 0, &raw));
+    MUST(w, sfs_batch_end(batch, true, &kept, &pieces));
+    sfs_tx_init(&tx, s);
+    sfs_tx_extent_add(&tx, pieces, 1, raw); /* but no key */
+    MUST(w, sfs_tx_commit(&tx));
+    sfs_tx_deinit(&tx);
+    sfs_batch_free(batch);
+    sync_and_close(w, s);
+}
+
+static void dangle(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint8_t value[SFS_FILEEXT_BYTES];
+    struct sfs_fileext_value v = {999999999, 0, 10};
+    struct sfs_tx tx;
+    sfs_fileext_encode(&v, value);
+    sfs_tx_init(&tx, s);
+    sfs_tx_put(&tx, TREE, item_key(FILES + 1, 0), value, sizeof value);
+    MUST(w, sfs_tx_commit(&tx));
+    sfs_tx_deinit(&tx);
+    sync_and_close(w, s);
+}
+
+static void miscount(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    sfs_store_lock(s);
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_DATA) {
+            g->count.live += 16;
+            sfs_table_mark_count(s->pool, g);
+            break;
+        }
+    }
+    sfs_store_unlock(s);
+    sync_and_close(w, s);
+}
+
+static void finds_accounts_that_disagree(void)
+{
+    void (*const spoil[])(struct world *, void *) = {leak, dangle, miscount};
+    const char *words[] = {"referenced by nothing", "which is not there", "bytes in it are live"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct world w;
+        struct content c;
+        begin(&w, &c, 3);
+        live(&w, spoil[i], &c);
+        live(&w, judge_life, &c);
+        CHECK_EQ(c.problems, 1);
+        CHECK_EQ(c.repairable, 0);
+        if (!CHECK(strstr(c.first, words[i])))
+            printf("# %s\n", c.first);
+        world_deinit(&w);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    test_start(argc, argv);
+    RUN(finds_nothing_on_a_sound_pool);
+    RUN(finds_damage_of_each_kind);
+    RUN(finds_accounts_that_disagree);
+    return test_end();
+}
