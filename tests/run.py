@@ -159,20 +159,20 @@ def build(suite, folder, options, env=None):
 
 
 def programs(folder, labels):
-    """The test programs of a build that carry one of the labels: (name, path, timeout)."""
+    """The test programs of a build that carry one of the labels: (name, command, timeout)."""
     out = subprocess.run(["meson", "introspect", "--tests", folder], capture_output=True, text=True,
                          check=True, cwd=ROOT).stdout
     for t in json.loads(out):
         if set(labels) & {s.split(":")[-1] for s in t["suite"]}:
-            yield t["name"], t["cmd"][0], t["timeout"]
+            yield t["name"], t["cmd"], t["timeout"]
 
 
 def run_programs(suite, folder, labels, env=None, before=(), patience=1, jobs=None):
-    def one(name, path, timeout):
+    def one(name, command, timeout):
         allowed = timeout * patience
-        if not os.path.exists(path):
+        if not os.path.exists(command[0]):
             return name, "it was not built\n", 127, allowed
-        return (name, *run([*before, path], allowed, env), allowed)
+        return (name, *run([*before, *command], allowed, env), allowed)
 
     with concurrent.futures.ThreadPoolExecutor(jobs or JOBS) as pool:
         todo = [pool.submit(one, *p) for p in programs(folder, labels)]
@@ -184,8 +184,9 @@ ALL = ("unit", "property", "sim")
 
 
 def stage_gcc(suite, _scratch):
+    # The other stages run as many seeds of the simulations as the programs do by themselves.
     if build(suite, BUILD, []):
-        run_programs(suite, BUILD, ALL)
+        run_programs(suite, BUILD, ALL, {"SCALEFS_SIM_SEEDS": "100"})
 
 
 def stage_rooms(suite, _scratch):

@@ -1,0 +1,259 @@
+/* The file system in simulation: what the parts of sim_fs share. docs/TESTING.md says what is checked.
+ *
+ * Several clients run the production code (fs on tree on store on pool) on simulated disks. Each has a directory of its
+ * own and a model of it, outside of the world, so that it survives cuts:
+ *   - `tree`: names, attributes and extended attributes now; `base`: as of the last acknowledged sync; `ops`: the operations
+ *     in between, in order. After a cut the directory must be `base` after some first part of `ops`.
+ *   - for each file its bytes now, its bytes as of the last acknowledged fsync or sync, and what changed them in between.
+ * Beside that there are files that all clients write (sim_fs_shared.c).
+ *
+ * Files: sim_fs.c (seeds, lives, arguments), sim_fs_model.c (names), sim_fs_data.c (bytes), sim_fs_client.c (operations on
+ * names), sim_fs_io.c (operations on data), sim_fs_shared.c, sim_fs_verify.c (after a cut), sim_fs_chaos.c (faults, disks
+ * that come and go).
+ */
+#ifndef TESTS_SIM_SIM_FS_H
+#define TESTS_SIM_SIM_FS_H
+
+#include "fs/fs.h"
+#include "sim/world.h"
+#include "store/care.h"
+
+enum {
+    CLIENTS = 4, /* at most */
+    DIRS = 6,    /* directories of a client, its own (number 0) included */
+    NODES = 36,  /* directories and other inodes of a client */
+    NAMES = 9,   /* in each directory */
+    XATTRS = 3,
+    BLOCKS = 48, /* of each shared file */
+    SHARED = 2,
+    DISKS = 12,  /* in a farm, replacements included */
+    BLOCK = 4096
+};
+
+/* --- names and attributes (sim_fs_model.c) ------------------------------------------------------------------------- */
+
+struct value { /* of an extended attribute or a symbolic link: bytes that follow from the stamp */
+    uint64_t stamp; /* 0: none */
+    uint32_t len;
+};
+struct node {
+    uint32_t mode; /* with the type; 0: this place is free */
+    uint32_t uid, gid, links;
+    uint64_t ino;   /* 0: not known (the power went before we were told) */
+    int64_t atime;  /* 0: not known */
+    struct value xattr[XATTRS], target;
+    uint32_t file;  /* regular files: whose bytes, in client->files */
+    bool held, nameless;
+};
+struct tree {
+    struct node node[NODES]; /* [0, DIRS): directories */
+    int8_t entry[DIRS][NAMES]; /* number of a node; -1: no such name */
+};
+
+enum op_kind {
+    OP_MAKE, /* mknod, mkdir, symlink, tmpfile (name < 0) */
+    OP_UNLINK,
+    OP_RMDIR,
+    OP_RENAME,
+    OP_LINK,
+    OP_SETATTR,
+    OP_XATTR,
+    OP_HOLD,
+    OP_RELEASE,
+    OP_DATA /* changes bytes in transactions: truncate, punch, zero, clone */
+};
+struct op {
+    uint64_t seq;
+    enum op_kind kind;
+    int dir, name, dir2, name2, node, xattr;
+    unsigned flags;
+    struct node made; /* OP_MAKE: what; OP_SETATTR: values */
+    struct value value;
+    uint64_t seen[CLIENTS]; /* of each client, the last operation that was over when this one began */
+    bool done;
+};
+
+void tree_init(struct tree *t);
+/* What the file system must answer; SCALEFS_OK: it must do it. */
+int tree_expect(const struct tree *t, const struct op *op);
+void tree_apply(struct tree *t, const struct op *op); /* expected to be OK */
+int tree_free_node(const struct tree *t, bool dir);     /* -1: none */
+const char *name_text(int name, size_t *len);           /* of a name number */
+int name_number(const char *name, size_t len);          /* -1: none of ours */
+const char *xattr_name(int i);
+void value_fill(const struct value *v, uint8_t *buf);   /* target: printable */
+bool is_dir(const struct node *n);
+bool is_file(const struct node *n);
+
+/* --- bytes (sim_fs_data.c) ------------------------------------------------------------------------------------------- */
+
+/* The byte at `offset` of what was written with `stamp`; never 0. */
+void stamp_fill(uint64_t stamp, uint64_t offset, uint8_t *buf, size_t len);
+
+struct image {
+    uint8_t *bytes; /* behind `size` all zero */
+    uint64_t size, room;
+};
+enum change_kind {
+    CHANGE_WRITE, /* may be lost, in part or whole, until it is synced */
+    CHANGE_SET,   /* a transaction: there as a whole when its operation is */
+    CHANGE_SIZE,  /* a transaction: `offset` is the new size */
+    CHANGE_SOLID  /* a transaction that makes all bytes so far durable: a rename onto another file */
+};
+struct change {
+    uint64_t seq;
+    enum change_kind kind;
+    uint64_t offset, len;
+    uint64_t stamp;   /* 0: zeros or `bytes` */
+    uint8_t *bytes;   /* a clone's */
+    bool exact_size;  /* CHANGE_SET: the size is durable with it */
+    bool done;
+};
+struct file {
+    struct image now, base;
+    struct change *changes; /* since base */
+    size_t count, room;
+};
+
+struct file *file_new(void);
+void file_free(struct file *f);
+/* Appends to the changes; *c is copied, its bytes become the file's. Not yet in `now`. */
+void file_change(struct file *f, const struct change *c);
+void file_done(struct file *f);   /* the last changes were made */
+void file_cancel(struct file *f); /* the last changes were refused */
+/* All changes up to seq are durable. */
+void file_acked(struct file *f, uint64_t seq);
+/* Could a file that has lived through the changes with seq < limit hold these bytes? NULL: yes; else why not. */
+const char *file_check(const struct file *f, uint64_t limit, const uint8_t *bytes, uint64_t size, uint64_t *at);
+/* From now on these bytes are what the file holds, durably. */
+void file_rebase(struct file *f, const uint8_t *bytes, uint64_t size);
+
+/* --- the whole ----------------------------------------------------------------------------------------------------- */
+
+struct client {
+    unsigned number;
+    struct tree now, base;
+    struct op *ops; /* since base */
+    size_t op_count, op_room;
+    struct file **files;
+    uint32_t file_count, file_room;
+    uint64_t seq, done_seq; /* of the last operation begun, and over */
+    bool stop;
+    struct prng prng;
+};
+
+struct shared_block {
+    uint32_t base, done, now; /* versions: durable, last written, last begun */
+    bool busy;
+    uint32_t raw_version; /* what was found after the last life: no version that was written, perhaps a mixture */
+    uint8_t raw[BLOCK];
+};
+struct shared {
+    struct shared_block block[SHARED][BLOCKS];
+    uint64_t ino[SHARED];
+    uint64_t dir, log; /* inodes; the log is a new one in each life */
+    uint64_t log_synced, log_issued;
+    struct shared_piece {
+        uint64_t offset, stamp;
+        uint32_t len;
+    } *pieces; /* appended to the log, as far as we were told */
+    size_t piece_count, piece_room;
+};
+
+enum mode { MODE_CUT = 1, MODE_FAULT = 2 };
+
+struct counts {
+    uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
+    uint64_t pulled, returned, replaced, scrubs;
+};
+
+struct model {
+    struct world *w;
+    enum mode mode;
+    bool verbose;
+    unsigned disks, failover, clients;
+    struct sfs_store_options store_options;
+    struct sfs_fs_options fs_options;
+    uint64_t file_max;    /* bytes */
+    unsigned ops_each;    /* of a client in a life */
+    unsigned sync_every;  /* one in so many operations */
+    bool eager;           /* fill the pool to the brim */
+    bool ready;           /* the clients' directories are there, durably */
+    struct client client[CLIENTS];
+    struct shared shared;
+    uint64_t next_stamp;
+    uint64_t last_committed, last_reused;
+    struct counts counts;
+    /* Of the present life. */
+    struct sfs_store *store;
+    struct sfs_fs *fs;
+    bool was_cut;     /* the last life */
+    unsigned running; /* clients */
+    uint64_t torn_records; /* commit records that the check found damaged */
+    /* Faults. */
+    bool absent_ok; /* some disks may be away */
+};
+
+#define N(x) ((unsigned long long)(x))
+/* Fails the run. */
+void wrong(struct model *m, const char *format, ...);
+void trace(struct model *m, const char *format, ...);
+#define MUST(m, call)                                                                                        \
+    do {                                                                                                     \
+        int must_err = (call);                                                                               \
+        if (must_err)                                                                                        \
+            wrong(m, "%s:%d: %s: %s", __FILE__, __LINE__, #call, scalefs_error_text(must_err));              \
+    } while (0)
+
+/* Opens pool and store (read-only: nothing runs in the background), and the file system. */
+void pool_open(struct model *m, bool read_only);
+void fs_open(struct model *m, bool read_only);
+void all_close(struct model *m);
+
+/* sim_fs_client.c: a client's task; its directory is there. */
+struct client_task {
+    struct model *m;
+    struct client *c;
+};
+void client_run(void *client_task);
+/* Records an operation before it is begun, or returns what the file system must refuse it with. */
+int op_begin(struct model *m, struct client *c, struct op *op);
+/* After it: the answer. True when it was done; false when it was refused for lack of room. */
+bool op_end(struct model *m, struct client *c, int err);
+struct op *op_last(struct client *c);
+void note_progress(struct model *m); /* counts checkpoints and reused rows */
+
+/* sim_fs_io.c */
+struct file *node_file(struct client *c, int node);
+uint32_t client_add_file(struct client *c);
+void io_step(struct model *m, struct client *c);      /* one random operation on a file's bytes */
+void io_read_check(struct model *m, struct client *c, int node);
+void io_fsync(struct model *m, struct client *c, int node);
+void io_sync(struct model *m, struct client *c);
+/* What becomes durable when a sync that begins now succeeds. */
+struct promise {
+    uint64_t seq[CLIENTS];
+    uint32_t done[SHARED][BLOCKS];
+    uint64_t log;
+};
+void promise_take(struct model *m, struct promise *p);
+void promise_names(struct model *m, const struct promise *p); /* names and attributes */
+void promise_data(struct model *m, const struct promise *p);  /* bytes, too */
+
+/* sim_fs_shared.c */
+void shared_setup(struct model *m);
+void shared_step(struct model *m, struct client *c);
+void shared_verify(struct model *m);
+uint64_t shared_log_end(const struct shared *s); /* bytes without a gap */
+void shared_free(struct shared *s);
+
+/* sim_fs_verify.c: a life of its own after each other one. */
+void verify(struct world *w, void *model);
+
+/* sim_fs_chaos.c */
+void chaos_begin(struct model *m);              /* of a seed */
+void chaos_between(struct model *m);            /* lives */
+void chaos_run(void *model);                    /* a task beside the clients, until none runs */
+void chaos_calm(struct model *m);               /* before the last verification: everything is put right */
+
+#endif
