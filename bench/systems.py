@@ -10,11 +10,11 @@ import subprocess
 import time
 
 
-def run(*command, timeout=600, env=None):
+def run(*command, timeout=600, env=None, ok=(0,)):
     r = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False,
                        stdin=subprocess.DEVNULL, env=dict(os.environ, **(env or {})))
-    if r.returncode:
-        raise RuntimeError(f"{' '.join(command)}: status {r.returncode}: {r.stdout}{r.stderr}")
+    if r.returncode not in ok:
+        raise RuntimeError(f"{' '.join(command)}: status {r.returncode}: {(r.stdout + r.stderr)[:500]}")
     return r.stdout
 
 
@@ -113,8 +113,8 @@ class ScaleFs(System):
         self.cli("create", self.pool, *self.disks, "--failover", str(failover))
         self.mount()
 
-    def cli(self, *args):
-        return run(self.command, *args, env={"SCALEFS_PATH": self.folder})
+    def cli(self, *args, ok=(0,)):
+        return run(self.command, *args, env={"SCALEFS_PATH": self.folder}, ok=ok)
 
     def mount(self, degraded=False):
         self.cli("mount", *(d for d in self.disks if d), self.mount_point, *(["--degraded"] if degraded else []))
@@ -137,7 +137,7 @@ class ScaleFs(System):
         path = self.new_file("replacement")
         disk = self.loops.attach(path) if self.loop else path
         self.disks = [disk if d is None else d for d in self.disks]
-        lost = [d for d in json.loads(self.cli("status", self.pool, "--json"))["disks"] if d["state"] != "online"]
+        lost = [d for d in json.loads(self.cli("status", self.pool, "--json", ok=(0, 3)))["disks"] if d["state"] != "online"]
         start = time.monotonic()
         self.cli("replace", self.pool, str(lost[0]["id"]), disk, "--wait")
         return time.monotonic() - start
