@@ -337,7 +337,7 @@ static void a_full_table_is_said_in_time(void)
     world_deinit(&w);
 }
 
-/* No slot of the table that one of the last records refers to is written. */
+/* No slot of the table that one of the last records refers to is written, and none of these records. */
 static void reuse_life(struct world *w, void *arg)
 {
     (void)arg;
@@ -345,19 +345,23 @@ static void reuse_life(struct world *w, void *arg)
     struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
     struct sim_disk *d = sim_farm_disk(w->farm, 0);
     struct sfs_commit records[4];
-    uint8_t pages[4][SIM_PAGE], now[SIM_PAGE];
+    uint8_t pages[4][SIM_PAGE], rings[4][SIM_PAGE], now[SIM_PAGE];
     for (unsigned i = 0; i < 30; i++) {
         change(w, pool, i % 3 ? 1 : 3);
         MUST(w, commit(pool, i));
         for (unsigned back = 0; back < 3 && back <= i; back++) {
             unsigned r = (i - back) % 4;
+            uint64_t ring = SFS_RING_OFFSET + (back ? records[r].seq : pool->last.seq) % SFS_RING_SLOTS * 4096;
             if (back == 0) {
                 records[r] = pool->last;
+                sim_disk_peek(d, ring, rings[r], SIM_PAGE);
                 sim_disk_peek(d, SFS_TABLE_OFFSET + records[r].directory[0].slot * 4096ull, pages[r], SIM_PAGE);
                 continue;
             }
             sim_disk_peek(d, SFS_TABLE_OFFSET + records[r].directory[0].slot * 4096ull, now, SIM_PAGE);
             NEED(w, !memcmp(now, pages[r], SIM_PAGE));
+            sim_disk_peek(d, ring, now, SIM_PAGE);
+            NEED(w, !memcmp(now, rings[r], SIM_PAGE));
         }
     }
     sfs_pool_close(pool);

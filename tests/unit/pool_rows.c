@@ -259,6 +259,14 @@ static void mirror_life(struct world *w, void *arg)
         NEED(w, im.bad == 1ull << c && !im.missing);
         must_be_right(w, pool, g, &new, &im);
         sfs_row_image_free(pool, &im);
+        /* Nor when nothing is known of the row but what it says itself. */
+        struct sfs_row_state *known = g->rows;
+        g->rows = NULL;
+        MUST(w, sfs_row_read(pool, g->record.group, 0, 1, &im));
+        NEED(w, im.bad == 1ull << c && !im.missing);
+        must_be_right(w, pool, g, &new, &im);
+        sfs_row_image_free(pool, &im);
+        g->rows = known;
         /* Not even when the right one cannot be read. */
         uint64_t at;
         d = unit_at(w, pool, g, !c, 0, &at);
