@@ -107,10 +107,44 @@ def full_and_half(sizes, failover, seed):
         pool.destroy()
 
 
+def accepted_is_kept(sizes, failover):
+    """Filled without a single fsync: what write and close have accepted can be made durable, and is there after
+    remounting. An accepted write has its space."""
+    pool = Pool(f"accepted{len(sizes)}", sizes, failover)
+    try:
+        pool.mount()
+        names = {}
+        try:
+            for number in range(100_000):
+                path = pool.path(str(number))
+                with open(path, "xb") as f:
+                    f.write(noise(MIB, number))
+                names[path] = number
+        except OSError as e:
+            equal(errno.errorcode[e.errno], "ENOSPC", "how a full pool says so")
+            os.unlink(path)
+        note(f"{len(names)} files were accepted")
+        for path in names:
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        pool.unmount()
+        pool.mount()
+        verify(names)
+        pool.unmount()
+        pool.check()
+    finally:
+        pool.destroy()
+
+
 def main():
     if not have_fuse():
         skip("mount_full", "no /dev/fuse")
         finish()
+    case(accepted_is_kept, [96 * MIB], 0, timeout=120, name="accepted_is_kept_on_1_disk")
+    case(accepted_is_kept, [96 * MIB, 128 * MIB, 192 * MIB], 1, timeout=120, name="accepted_is_kept_on_3_disks")
     first = int(os.environ.get("E2E_SEED", "1"))
     for seed in range(first, first + int(os.environ.get("E2E_ROUNDS", "5"))):
         r = random.Random(seed)
