@@ -138,10 +138,11 @@ static int file_check(const struct sfs_inode *inode)
     return SCALEFS_OK;
 }
 
-/* [from, to) becomes a hole; flush and lock held, nothing is being flushed. */
+/* [from, to) becomes a hole; flush and lock held, nothing is being flushed. What memory has goes after what the
+ * tree has: when a transaction is refused, nothing older shows. */
 static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint64_t to)
 {
-    int err = sfs_fs_segs_cut(fs->env, &inode->dirty, from, to);
+    int err = SCALEFS_OK;
     while (!err && from < to) {
         struct sfs_tx tx;
         struct sfs_cutter cut;
@@ -157,8 +158,10 @@ static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint
         if (!err)
             err = sfs_fs_commit_value(fs, &tx, inode, &value);
         sfs_tx_deinit(&tx);
-        if (!err)
+        if (!err) {
             sfs_fs_halves_note(fs, inode->ino, &cut);
+            err = sfs_fs_segs_cut(fs->env, &inode->dirty, from, upto);
+        }
         from = upto;
     }
     sfs_fs_account(fs, inode, 0);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define DEPTH_MAX 1000000u
+
 struct end { /* one of the two names */
     struct sfs_inode *dir, *inode;
     const char *name;
@@ -43,17 +45,14 @@ static int look(struct sfs_fs *fs, struct end *e)
 /* Is `dir` the directory `ino`, or somewhere below it? */
 static int is_below(struct sfs_fs *fs, uint64_t dir, uint64_t ino, bool *below)
 {
-    *below = false;
-    while (dir != SCALEFS_ROOT) {
-        if (dir == ino) {
-            *below = true;
-            break;
-        }
+    for (unsigned depth = 0; dir != ino && dir != SCALEFS_ROOT; depth++) {
+        if (depth == DEPTH_MAX)
+            return SCALEFS_E_CORRUPT; /* the parents go round in a circle */
         int err = sfs_fs_parent(fs, dir, &dir);
         if (err)
             return err == SCALEFS_E_STALE ? SCALEFS_E_CHANGED : err;
     }
-    *below = *below || dir == ino;
+    *below = dir == ino;
     return SCALEFS_OK;
 }
 

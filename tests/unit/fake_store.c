@@ -58,6 +58,8 @@ struct sfs_store {
     struct fault tx_fault, batch_fault;
     int (*flush)(void *);
     void *flush_context;
+    void (*on_batch)(void *);
+    void *on_batch_context;
 };
 
 static void problem(struct sfs_store *s, const char *what, uint64_t number)
@@ -307,6 +309,12 @@ void fake_store_fail_batch(struct sfs_store *s, uint64_t nth, uint64_t times, in
     s->batch_fault = (struct fault){nth, times, error};
 }
 
+void fake_store_on_batch(struct sfs_store *s, void (*fn)(void *context), void *context)
+{
+    s->on_batch = fn;
+    s->on_batch_context = context;
+}
+
 void fake_store_set_capacity(struct sfs_store *s, uint64_t bytes)
 {
     s->options.capacity = bytes;
@@ -481,6 +489,10 @@ int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t 
 int sfs_batch_end(struct sfs_batch *b, bool tail, size_t *kept, const struct sfs_piece **pieces)
 {
     struct sfs_store *s = b->store;
+    void (*fn)(void *) = s->on_batch;
+    s->on_batch = NULL;
+    if (fn)
+        fn(s->on_batch_context);
     sfs_mutex_lock(&s->lock);
     int err = struck(&s->batch_fault);
     s->stats.batches_with_tail += tail;

@@ -30,6 +30,8 @@ void fake_store_stats(struct sfs_store *store, struct fake_stats *stats);
 /* The n-th from now (1: the next) fails with this error, and `times` - 1 after it. */
 void fake_store_fail_tx(struct sfs_store *store, uint64_t nth, uint64_t times, int error);
 void fake_store_fail_batch(struct sfs_store *store, uint64_t nth, uint64_t times, int error);
+/* Called once, unlocked, within the next end of a batch: what happens while data is being written. */
+void fake_store_on_batch(struct sfs_store *store, void (*fn)(void *context), void *context);
 void fake_store_set_capacity(struct sfs_store *store, uint64_t bytes);
 /* Do the references of all extents agree with what the items and attributes of a volume say? Counts problems. */
 unsigned fake_store_check(struct sfs_store *store, uint32_t volume);

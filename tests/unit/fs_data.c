@@ -447,6 +447,84 @@ static void failed_writing_loses_nothing(void)
     fixture_end(&f);
 }
 
+struct meanwhile {
+    struct fixture *f;
+    uint64_t file;
+    uint8_t *data;
+    size_t at, len;
+};
+
+static void write_meanwhile(void *context)
+{
+    struct meanwhile *w = context;
+    CHECK_OK(sfs_fs_write(w->f->fs, w->file, w->at, w->data + w->at, w->len));
+    reads(w->f, w->file, w->at, w->data + w->at, w->len);
+}
+
+/* What is written while older data is on its way to the disks stays the newer, however the way ends. */
+static void newer_data_wins(void)
+{
+    const int ends[] = {SCALEFS_OK, SCALEFS_E_IO};
+    for (unsigned i = 0; i < 2; i++) {
+        struct fixture f;
+        fixture_begin(&f, NULL);
+        uint64_t file = make_file(&f, ROOT, "file");
+        uint8_t *p = pattern(300000);
+        struct meanwhile w = {.f = &f, .file = file, .data = p, .at = 100000, .len = 50000};
+        CHECK_OK(sfs_fs_write(f.fs, file, 0, p, 300000));
+        test_fill(p + w.at, w.len);
+        fake_store_on_batch(f.store, write_meanwhile, &w);
+        if (ends[i])
+            fake_store_fail_batch(f.store, 1, 1, ends[i]);
+        CHECK_EQ(sfs_fs_fsync(f.fs, file), ends[i]);
+        reads(&f, file, 0, p, 300000);
+        CHECK_OK(sfs_fs_sync(f.fs));
+        fixture_crash(&f);
+        reads(&f, file, 0, p, 300000);
+        free(p);
+        fixture_end(&f);
+    }
+}
+
+static void extend_meanwhile(void *context)
+{
+    struct meanwhile *w = context;
+    CHECK_OK(sfs_fs_write(w->f->fs, w->file, w->at, w->data, w->len));
+}
+
+/* While only a first part of the data is in the tree, so is only a first part of the size. */
+static void the_size_of_a_first_part(void)
+{
+    struct fixture f;
+    struct fake_options store = {.record = 16384, .row = 65536};
+    size_t len = 4000000, done;
+    uint8_t *p = pattern(len), *got = malloc(len);
+    fixture_begin(&f, &store);
+    uint64_t file = make_file(&f, ROOT, "file");
+    CHECK_OK(sfs_fs_write(f.fs, file, 0, p, len));
+    CHECK_OK(sfs_store_sync(f.store));
+    fake_store_fail_tx(f.store, 2, 1, SCALEFS_E_NOSPC);
+    CHECK_EQ(sfs_fs_flush(f.fs), SCALEFS_E_NOSPC);
+    CHECK_OK(sfs_store_sync(f.store));
+    fixture_crash(&f);
+    uint64_t size = attr_of(&f, file).size;
+    CHECK(size > 0 && size < len);
+    CHECK_OK(sfs_fs_read(f.fs, file, 0, got, size, &done));
+    CHECK_EQ(done, size);
+    CHECK_MEM(got, p, done);
+    /* The same when the file grows while its data is on the way. */
+    struct meanwhile w = {.f = &f, .file = file, .data = p, .at = size + 10000, .len = 5000};
+    CHECK_OK(sfs_fs_write(f.fs, file, size, p + size, 10000));
+    fake_store_on_batch(f.store, extend_meanwhile, &w);
+    CHECK_OK(sfs_fs_fsync(f.fs, file));
+    CHECK_EQ(attr_of(&f, file).size, size + 15000);
+    fixture_crash(&f);
+    CHECK_EQ(attr_of(&f, file).size, size + 10000);
+    free(p);
+    free(got);
+    fixture_end(&f);
+}
+
 static void a_full_store_refuses_at_the_write(void)
 {
     struct fixture f;
@@ -638,6 +716,8 @@ int main(int argc, char **argv)
     RUN(a_clone_shares_its_space);
     RUN(extents_used_by_less_than_half_are_rewritten);
     RUN(failed_writing_loses_nothing);
+    RUN(newer_data_wins);
+    RUN(the_size_of_a_first_part);
     RUN(a_full_store_refuses_at_the_write);
     RUN(read_only);
     RUN(extended_attributes);
