@@ -128,9 +128,13 @@ static int pay_log(struct pass *p, uint64_t end)
 static int pay_headers(struct pass *p, uint16_t member)
 {
     int err = SCALEFS_OK;
-    for (unsigned c = 0; c < (unsigned)p->g.k + p->g.m && !err; c++)
-        if (p->g.columns[c].disk == member && sfs_column_check_header(p->care->s->pool, &p->g, c) == SCALEFS_E_CORRUPT)
+    for (unsigned c = 0; c < (unsigned)p->g.k + p->g.m && !err; c++) {
+        if (p->g.columns[c].disk != member)
+            continue;
+        int r = sfs_column_check_header(p->care->s->pool, &p->g, c);
+        if (r == SCALEFS_E_CORRUPT || r == SCALEFS_E_IO)
             err = sfs_column_write_header(p->care->s->pool, &p->g, c, &p->g.columns[c]);
+    }
     return err;
 }
 

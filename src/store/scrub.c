@@ -21,7 +21,7 @@ static uint64_t all_bytes(const struct sfs_pool *pool)
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
-        if (g)
+        if (g && g->count.live)
             bytes += sfs_care_column_live(g) * (g->record.k + g->record.m);
     }
     return bytes;
@@ -117,7 +117,8 @@ static void check_headers(struct scrub *x)
     if (!sfs_care_hold(s, &x->g))
         return;
     for (unsigned c = 0; c < (unsigned)x->g.k + x->g.m; c++) {
-        if (sfs_column_check_header(s->pool, &x->g, c) != SCALEFS_E_CORRUPT ||
+        int err = sfs_column_check_header(s->pool, &x->g, c);
+        if ((err != SCALEFS_E_CORRUPT && err != SCALEFS_E_IO) ||
             sfs_column_write_header(s->pool, &x->g, c, &x->g.columns[c]) != SCALEFS_OK)
             continue;
         x->fix.repaired++;
@@ -181,13 +182,14 @@ static int scrub_log(struct scrub *x, uint32_t *row)
 }
 
 /* The next group with a number of at least `from`; false: no more. locked */
-static bool next_group(struct sfs_pool *pool, uint32_t from, struct sfs_group_record *g)
+static bool next_group(struct sfs_pool *pool, uint32_t from, struct sfs_group_record *g, bool *live)
 {
     while (from < pool->group_cap && !pool->groups[from])
         from++;
     if (from >= pool->group_cap)
         return false;
     *g = pool->groups[from]->record;
+    *live = pool->groups[from]->count.live > 0;
     return true;
 }
 
@@ -255,7 +257,7 @@ bool sfs_care_scrub_step(struct sfs_care *care)
     uint64_t began = sfs_now_ns(s->env);
     sfs_store_lock(s);
     struct sfs_task_record r = s->pool->scrub;
-    bool more = next_group(s->pool, r.group, &x.g);
+    bool live = false, more = next_group(s->pool, r.group, &x.g, &live);
     sfs_store_unlock(s);
     if (!r.id || r.state != 0)
         return false;
@@ -268,7 +270,9 @@ bool sfs_care_scrub_step(struct sfs_care *care)
     uint32_t row = r.group == x.g.group ? r.row : 0;
     if (row == 0)
         check_headers(&x);
-    int err = x.g.class == SFS_CLASS_LANDING ? scrub_log(&x, &row) : scrub_rows(&x, &row);
+    if (!live)
+        row = x.g.rows;
+    int err = !live ? SCALEFS_OK : x.g.class == SFS_CLASS_LANDING ? scrub_log(&x, &row) : scrub_rows(&x, &row);
     uint64_t lost = sfs_care_count_lost(care);
     if (err) {
         care->retry = err != SCALEFS_E_CANCELED;

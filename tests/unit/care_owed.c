@@ -1,0 +1,236 @@
+/* A disk that was away gets what was written meanwhile, and nothing else; also while others go on writing. */
+#include "care_fixture.h"
+
+static void fill_pool(struct world *w, void *arg)
+{
+    make_pool(w, 1 + (sim_farm_count(w->farm) > 4), 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, arg, 60);
+    sync_and_close(w, s);
+}
+
+static void sound(struct world *w, void *arg)
+{
+    must_be_sound(w, arg, ALL_DISKS);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+/* What is there suffices; nothing is written. */
+static void sound_without_check(struct world *w, void *arg)
+{
+    struct sfs_pool_open how = {.probe = sfs_store_probe, .read_only = true, .degraded = true};
+    struct sfs_pool *pool = must_open(w, &how, ALL_DISKS);
+    struct sfs_store_options o = {.cache_bytes = 1 << 20, .no_background = true};
+    struct sfs_store *s;
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_store_open(w->env, pool, &o, &s, &info));
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+/* --- away for a while in one opening --- */
+
+static void away_and_back(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sim_disk *d = sim_farm_disk(w->farm, 1);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    enum scalefs_pool_state state;
+    unsigned left;
+    char action[300];
+    MUST(w, sfs_care_offline(s, 2, &info));
+    write_some(w, s, c, 10);
+    MUST(w, sfs_store_sync(s));
+    sfs_care_state(s, &state, &left, action, sizeof action);
+    NEED_EQ(w, state, SCALEFS_DEGRADED);
+    NEED_EQ(w, left, s->pool->config.failover - 1u);
+    NEED(w, strstr(action, "Disk 2 is absent"));
+    take_care(w, s); /* logs are packed, on the others */
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(d, w->env, &disk));
+    uint64_t written = sim_disk_stats(d)->bytes_written;
+    MUST(w, sfs_care_online(s, disk, &info));
+    struct scalefs_task_status tasks[4];
+    size_t count;
+    sfs_care_tasks(s, tasks, 4, &count);
+    NEED(w, count == 1 && tasks[0].kind == SCALEFS_TASK_REBUILD && tasks[0].disk == 2);
+    take_care(w, s);
+    sfs_care_tasks(s, tasks, 4, &count);
+    NEED_EQ(w, count, 0);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    /* Ten files of sixty were written: not much more than that goes to the disk. */
+    written = sim_disk_stats(d)->bytes_written - written;
+    NEED(w, written < 12 * MIB);
+    NEED_EQ(w, s->pool->config.extents_repaired, 0); /* owed is not wrong */
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        NEED_EQ(w, s->pool->members[i].record.checksum_errors, 0);
+    sfs_care_state(s, &state, &left, action, sizeof action);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void pays_what_is_owed(void)
+{
+    for (unsigned disks = 3; disks <= 6; disks++) {
+        struct world w;
+        struct content c = {{0}, 0, 0, 0, "", 0};
+        world_init(&w, test_seed());
+        add_disks(&w, disks, 64 * MIB);
+        live(&w, fill_pool, &c);
+        live(&w, away_and_back, &c);
+        live(&w, sound, &c);
+        /* The others alone still hold everything, and so do those that include the one that was away. */
+        for (unsigned gone = 0; gone < disks; gone++) {
+            sim_disk_pull(sim_farm_disk(w.farm, gone));
+            live(&w, sound_without_check, &c);
+            sim_disk_return(sim_farm_disk(w.farm, gone));
+        }
+        world_deinit(&w);
+    }
+}
+
+/* --- back in another opening, everything on it lost or not --- */
+
+static void write_without(struct world *w, void *arg)
+{
+    struct sfs_pool_open how = {.probe = sfs_store_probe, .degraded = true};
+    struct sfs_pool *pool = must_open(w, &how, ALL_DISKS);
+    struct sfs_store_options o = {.cache_bytes = 1 << 20, .commit_seconds = UINT32_MAX, .no_background = true};
+    struct sfs_store *s;
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_store_open(w->env, pool, &o, &s, &info));
+    write_some(w, s, arg, 15);
+    sync_and_close(w, s);
+}
+
+static void come_back(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm) - 1);
+    write_some(w, s, arg, 5);
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+static void goes_on_after_an_opening(void)
+{
+    for (unsigned disks = 3; disks <= 5; disks++) {
+        struct world w;
+        struct content c = {{0}, 0, 0, 0, "", 0};
+        world_init(&w, test_seed());
+        add_disks(&w, disks, 64 * MIB);
+        live(&w, fill_pool, &c);
+        sim_disk_pull(sim_farm_disk(w.farm, 0));
+        live(&w, write_without, &c);
+        sim_disk_return(sim_farm_disk(w.farm, 0));
+        live(&w, come_back, &c);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
+/* --- while others write, with the power going --- */
+
+struct writer {
+    struct world *w;
+    struct sfs_store *s;
+    struct content *c;
+    bool stop;
+};
+
+static void writing(void *arg)
+{
+    struct writer *x = arg;
+    while (!x->stop) {
+        write_some(x->w, x->s, x->c, 2);
+        MUST(x->w, sfs_store_sync(x->s));
+    }
+}
+
+static void in_and_out(struct world *w, void *arg)
+{
+    struct writer x = {.w = w, .c = arg, .s = open_store(w, ALL_DISKS, true)};
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_task *task;
+    MUST(w, sfs_task_start(w->env, "writer", writing, &x, &task));
+    for (unsigned round = 0; round < 4; round++) {
+        unsigned which = (unsigned)(prng_next(&w->prng) % sim_farm_count(w->farm));
+        struct sim_disk *d = sim_farm_disk(w->farm, which);
+        struct sfs_disk *disk;
+        sfs_task_sleep(w->env, 50000000);
+        if (prng_next(&w->prng) % 2) {
+            MUST(w, sfs_care_offline(x.s, (uint16_t)(which + 1), &info));
+            sfs_task_sleep(w->env, 300000000);
+        } else {
+            sim_disk_pull(d);
+            sfs_task_sleep(w->env, 300000000);
+            sim_disk_return(d);
+            MUST(w, sfs_member_offline(x.s->pool, (uint16_t)(which + 1), &info));
+        }
+        MUST(w, sim_disk_open(d, w->env, &disk));
+        MUST(w, sfs_care_online(x.s, disk, &info));
+        while (members_complete(x.s->pool) < sim_farm_count(w->farm))
+            sfs_task_sleep(w->env, 10000000);
+    }
+    x.stop = true;
+    sfs_task_join(w->env, task);
+    while (!sfs_care_idle(x.s))
+        sfs_task_sleep(w->env, 10000000);
+    verify_all(w, x.s, arg);
+    sync_and_close(w, x.s);
+}
+
+static void misses_nothing_while_others_write(void)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct world w;
+        struct content c = {{0}, 0, 0, 0, "", 0};
+        world_init(&w, test_seed() * 100 + seed);
+        add_disks(&w, 3 + (unsigned)seed % 3, 96 * MIB);
+        live(&w, fill_pool, &c);
+        live(&w, in_and_out, &c);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
+/* --- refusals --- */
+
+static void refuse(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    MUST(w, sfs_care_offline(s, 1, &info));
+    NEED_EQ(w, sfs_care_offline(s, 2, &info), SCALEFS_E_BUSY);
+    NEED(w, strstr(info.text, "Disk 2 cannot go offline"));
+    NEED_EQ(w, sfs_members_online(s->pool), 2);
+    NEED_EQ(w, sfs_care_offline(s, 77, &info), SCALEFS_E_NOENT);
+    sync_and_close(w, s);
+}
+
+static void refuses_what_would_lose_reach(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 64 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, refuse, &c);
+    world_deinit(&w);
+}
+
+int main(int argc, char **argv)
+{
+    TEST_START(argc, argv);
+    RUN(pays_what_is_owed);
+    RUN(goes_on_after_an_opening);
+    RUN(misses_nothing_while_others_write);
+    RUN(refuses_what_would_lose_reach);
+    return TEST_END();
+}

@@ -1,0 +1,262 @@
+/* Scrub repairs what redundancy can repair, everywhere, counts what is lost, and can be paused, stopped and resumed. */
+#include "care_fixture.h"
+
+static void fill_pool(struct world *w, void *arg)
+{
+    make_pool(w, 1 + (sim_farm_count(w->farm) > 4), 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, arg, 70);
+    sync_and_close(w, s);
+}
+
+static void begin(struct world *w, struct content *c, unsigned disks)
+{
+    memset(c, 0, sizeof *c);
+    world_init(w, test_seed());
+    add_disks(w, disks, 64 * MIB);
+    live(w, fill_pool, c);
+}
+
+static void scrub(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint64_t before = s->pool->config.extents_repaired;
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    NEED(w, s->pool->scrub.id && s->pool->scrub.bytes_total > 0);
+    take_care(w, s);
+    NEED_EQ(w, s->pool->scrub.id, 0);
+    c->swallow = (unsigned)(s->pool->config.extents_repaired - before);
+    sync_and_close(w, s);
+}
+
+static void sound(struct world *w, void *arg)
+{
+    must_be_sound(w, arg, ALL_DISKS);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+/* Rot everywhere on `count` disks, but in the heads, of which one copy each must be left. */
+static void rot(struct world *w, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        struct sim_disk *d = sim_farm_disk(w->farm, i);
+        for (unsigned n = 0; n < 300; n++)
+            sim_disk_rot(d, 4 * MIB + prng_next(&w->prng) % (56 * MIB) / SIM_PAGE * SIM_PAGE, SIM_PAGE);
+        sim_disk_rot(d, SFS_LABEL_OFFSET_0, SIM_PAGE);
+    }
+}
+
+static void repairs_rot_of_whole_disks(void)
+{
+    for (unsigned disks = 2; disks <= 6; disks++) {
+        struct world w;
+        struct content c;
+        begin(&w, &c, disks);
+        rot(&w, 0, disks > 4 ? 2 : 1);
+        live(&w, scrub, &c);
+        CHECK(c.swallow > 0);
+        live(&w, sound, &c);
+        live(&w, scrub, &c);
+        CHECK_EQ(c.swallow, 0); /* nothing was left to repair */
+        world_deinit(&w);
+    }
+}
+
+/* The whole data area of one disk is unreadable. */
+static void repairs_unreadable_sectors(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 4);
+    sim_disk_make_unreadable(sim_farm_disk(w.farm, 2), 4 * MIB, 48 * MIB);
+    live(&w, scrub, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
+/* --- lost --- */
+
+static void count_lost(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    unsigned lost = 0;
+    for (uint32_t i = 0; i < FILES; i++)
+        verify_file(w, s, c, i, &lost);
+    enum scalefs_pool_state state;
+    unsigned left;
+    char action[300];
+    sfs_care_state(s, &state, &left, action, sizeof action);
+    NEED(w, lost > 0 && s->pool->config.extents_lost >= lost);
+    NEED_EQ(w, state, SCALEFS_DAMAGED);
+    NEED(w, strstr(action, "Restore"));
+    /* The files that are lost are written anew: the next scrub finds nothing lost. */
+    for (uint32_t i = 0; i < FILES; i++)
+        put_file(w, s, c, i, ++c->next);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sfs_care_state(s, &state, &left, action, sizeof action);
+    NEED_EQ(w, state, SCALEFS_HEALTHY);
+    sync_and_close(w, s);
+}
+
+struct target {
+    struct content content;
+    unsigned disks[2];
+    uint64_t offsets[2];
+    uint32_t unit;
+};
+
+/* Two columns of the row that holds a file's first extent. */
+static void find_row(struct world *w, void *arg)
+{
+    struct target *t = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    bool found = false;
+    for (uint32_t file = 0; file < FILES && !found; file++) {
+        struct items items;
+        struct sfs_extent e;
+        items_of(w, s, file, &items);
+        if (!items.count)
+            continue;
+        MUST(w, sfs_tree_extent(s, items.values[0].id, &e));
+        const struct sfs_group *g = sfs_group_of(s->pool, e.place.group);
+        if (g->record.class != SFS_CLASS_DATA)
+            continue;
+        uint64_t column = e.place.offset % sfs_group_row_bytes(&g->record) / sfs_group_unit(&g->record);
+        unsigned columns[2] = {(unsigned)column, g->record.k};
+        for (unsigned i = 0; i < 2; i++) {
+            const struct sfs_member *m = sfs_member_of(s->pool, g->record.columns[columns[i]].disk);
+            t->disks[i] = sim_disk_index(sim_disk_of(m->disk));
+            t->unit = sfs_group_unit(&g->record);
+            t->offsets[i] = m->record.data_offset + (uint64_t)g->record.columns[columns[i]].atom * SFS_ATOM_BYTES +
+                            SFS_BLOCK + (uint64_t)sfs_group_row_of(&g->record, e.place.offset) * t->unit;
+        }
+        found = true;
+    }
+    NEED(w, found);
+    s->pool->read_only = true;
+    sync_and_close(w, s);
+}
+
+static void counts_what_is_lost(void)
+{
+    struct world w;
+    struct target t;
+    begin(&w, &t.content, 3);
+    live(&w, find_row, &t);
+    for (unsigned i = 0; i < 2; i++)
+        sim_disk_rot(sim_farm_disk(w.farm, t.disks[i]), t.offsets[i], t.unit);
+    live(&w, count_lost, &t.content);
+    world_deinit(&w);
+}
+
+/* --- pause, resume, stop --- */
+
+static void pause_and_leave(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    take_care(w, s); /* logs are packed first */
+    NEED_EQ(w, sfs_care_scrub(s, SCALEFS_SCRUB_PAUSE, &info), SCALEFS_E_NOENT);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    NEED_EQ(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info), SCALEFS_E_BUSY);
+    NEED(w, sfs_care_step(s));
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_PAUSE, &info));
+    NEED(w, !sfs_care_scrub_step(s->care));
+    struct scalefs_task_status tasks[4];
+    size_t count;
+    sfs_care_tasks(s, tasks, 4, &count);
+    NEED(w, count == 1 && tasks[0].kind == SCALEFS_TASK_SCRUB && tasks[0].state == SCALEFS_TASK_PAUSED);
+    NEED(w, tasks[0].bytes_done > 0 && tasks[0].bytes_done < tasks[0].bytes_total);
+    NEED(w, sfs_care_idle(s));
+    c->next = (uint32_t)s->pool->scrub.bytes_done;
+    sync_and_close(w, s);
+}
+
+static void resume(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    NEED(w, s->pool->scrub.id && s->pool->scrub.state == 1 && s->pool->scrub.bytes_done == c->next);
+    NEED(w, s->pool->scrub.group > 0 || s->pool->scrub.row > 0);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_RESUME, &info));
+    NEED(w, !sfs_care_idle(s));
+    uint64_t total = s->pool->scrub.bytes_total, done = 0;
+    for (unsigned i = 0; s->pool->scrub.id; i++) {
+        done = s->pool->scrub.bytes_done;
+        NEED(w, sfs_care_step(s) && i < 1000);
+    }
+    NEED(w, done <= total && done > total * 9 / 10); /* each byte was read once, before and after together */
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_STOP, &info));
+    NEED(w, !s->pool->scrub.id);
+    sync_and_close(w, s);
+}
+
+static void pauses_and_goes_on_after_an_opening(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 4);
+    live(&w, pause_and_leave, &c);
+    live(&w, resume, &c);
+    world_deinit(&w);
+}
+
+/* --- while others write --- */
+
+static void with_writers(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, true);
+    for (unsigned round = 0; round < 3; round++) {
+        MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+        while (!sfs_care_idle(s)) {
+            write_some(w, s, c, 3);
+            MUST(w, sfs_store_sync(s));
+        }
+    }
+    NEED_EQ(w, s->pool->config.extents_repaired, 0); /* nothing right is taken for wrong */
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        NEED_EQ(w, s->pool->members[i].record.checksum_errors, 0);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void takes_nothing_for_wrong_while_others_write(void)
+{
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        struct world w;
+        struct content c = {{0}, 0, 0, 0, "", 0};
+        world_init(&w, test_seed() + seed);
+        add_disks(&w, 2 + (unsigned)seed % 4, 64 * MIB);
+        live(&w, fill_pool, &c);
+        live(&w, with_writers, &c);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    TEST_START(argc, argv);
+    RUN(repairs_rot_of_whole_disks);
+    RUN(repairs_unreadable_sectors);
+    RUN(counts_what_is_lost);
+    RUN(pauses_and_goes_on_after_an_opening);
+    RUN(takes_nothing_for_wrong_while_others_write);
+    return TEST_END();
+}
