@@ -189,6 +189,8 @@ def pull_out(path):
 def check_place(base):
     if not os.path.exists("/dev/fuse"):
         raise SystemExit("demo: there is no /dev/fuse here, so nothing can be mounted. Load it with: modprobe fuse")
+    if not os.path.isdir(base):
+        raise SystemExit(f"demo: there is no folder {base}. Set SCALEFS_DEMO_DIR to one that exists.")
     free = shutil.disk_usage(base).free
     if free < NEED:
         raise SystemExit(f"demo: {base} has {size_text(free)} free, and {size_text(NEED)} are needed. Set SCALEFS_DEMO_DIR "
