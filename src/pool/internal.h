@@ -52,8 +52,8 @@ void sfs_pool_free(struct sfs_pool *pool);          /* memory only: no disk is c
 /* Calls that use disks without the lock: begin under the lock when the pointers are taken, end without. */
 unsigned sfs_pool_io_begin(struct sfs_pool *pool);
 void sfs_pool_io_end(struct sfs_pool *pool, unsigned epoch);
-void sfs_pool_write_begin(struct sfs_pool *pool); /* counts a write that a later flush makes durable. locked */
-void sfs_pool_write_end(struct sfs_pool *pool);   /* unlocked */
+/* Rows and copies were written (a later flush makes them durable); `suspensions` as it was when that began. unlocked */
+void sfs_pool_wrote(struct sfs_pool *pool, uint64_t suspensions);
 /* Room in `retired` for all disks of members and `more`. locked. */
 int sfs_retired_reserve(struct sfs_pool *pool, unsigned more);
 void sfs_pool_judge(struct sfs_pool *pool); /* recomputes `suspended`. locked */
@@ -159,7 +159,6 @@ struct sfs_target {
     uint16_t index;
     enum sfs_standing standing;
     bool waits; /* absent, and may come back */
-    uint64_t row_txn; /* OWED: of the row (the latest of them) */
 };
 /* The columns of a group as they are now, for rows [row, row + rows). false: no such group. locked. */
 bool sfs_group_resolve(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows,

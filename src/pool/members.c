@@ -119,17 +119,15 @@ unsigned sfs_pool_io_begin(struct sfs_pool *pool)
     return pool->io_epoch;
 }
 
-void sfs_pool_write_begin(struct sfs_pool *pool)
-{
-    pool->writes++;
-    pool->writing++;
-}
-
-void sfs_pool_write_end(struct sfs_pool *pool)
+void sfs_pool_wrote(struct sfs_pool *pool, uint64_t suspensions)
 {
     sfs_mutex_lock(&pool->lock);
-    SFS_ASSERT(pool->writing > 0);
-    pool->writing--;
+    pool->writes++;
+    /* It went to members of which too many have gone meanwhile: perhaps with this in their caches. */
+    if (pool->suspensions != suspensions) {
+        pool->cut_off = true;
+        sfs_pool_judge(pool);
+    }
     sfs_mutex_unlock(&pool->lock);
 }
 
@@ -215,10 +213,11 @@ void sfs_pool_judge(struct sfs_pool *pool)
     bool waits = absent > pool->config.failover || !sfs_members_online(pool);
     for (uint32_t g = 0; g < pool->group_cap && !waits && absent; g++)
         waits = pool->groups[g] && group_waits(pool, pool->groups[g]);
-    if (waits && !pool->suspended && pool->writes != pool->writes_durable)
-        pool->cut_off = true;
-    if (waits && !pool->suspended)
+    if (waits && !pool->suspended) {
+        pool->suspensions++;
+        pool->cut_off = pool->writes != pool->writes_durable;
         sfs_log(pool->env, SFS_LOG_ERROR, "pool", SCALEFS_E_SUSPENDED, "the pool waits for %s", names);
+    }
     pool->suspended = waits || pool->cut_off;
     pool->suspended_why[0] = 0;
     if (waits)

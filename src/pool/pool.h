@@ -89,8 +89,8 @@ struct sfs_pool {
      * caches, so no state that needs those writes may be committed any more. Only opening anew (from the last record,
      * which needs none of them) helps. */
     bool cut_off;
-    uint64_t writes, writes_durable;          /* rows and copies: begun; begun before the last flush of all members */
-    uint32_t writing;                         /* in flight */
+    uint64_t writes, writes_durable;          /* rows and copies: written; written before the last flush of all members */
+    uint64_t suspensions;                     /* how often too many members went */
     char suspended_why[256];
     struct sfs_pending_free *pending;
     size_t pending_count, pending_cap;
@@ -269,6 +269,9 @@ struct sfs_row_image {
     uint64_t missing;         /* columns that could not be read (absent, I/O error) */
     uint64_t bad;             /* columns that were read and did not match their unit sum */
     bool summary_ok;          /* data groups: the summary was found (perhaps after rebuilding) and the sums were checked */
+    /* Only columns of members that are behind agree with the summary: it may be what the row held before they were away.
+     * Not to be trusted before some extent that it lists was found to live here. */
+    bool doubtful;
     struct sfs_summary summary;
     uint8_t *summary_bytes;   /* points into units */
     void *memory;

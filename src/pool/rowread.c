@@ -2,8 +2,9 @@
  *
  * The unit sums stand in the summary, at the end of data unit k − 1. Where that unit is missing, damaged or of an
  * older write, its end is computed from the others, trying what could be wrong with them. A summary is believed
- * when no more than m columns disagree with it; where m >= k two could be, and the newer one is. The sums cover all
- * of the data; of parity units the last blocks (the summary's own parity) are not covered and are compared with
+ * when no more than m columns disagree with it. Where m >= k two could be: rather the one with which a column agrees whose
+ * disk was never away, then the newer one; one that only disks agree with that were away may be of an older write, and
+ * the image is called doubtful. The sums cover all of the data; of parity units the last blocks (the summary's own parity) are not covered and are compared with
  * what they must be once the data is right. Nothing is called right that does not verify.
  */
 #include "pool/internal.h"
@@ -144,14 +145,6 @@ static bool unit_right(const struct sfs_row_image *im, const struct sfs_summary 
     return sfs_unit_sum(unit, len, g->group, im->row, c) == s->sums[c];
 }
 
-/* A column that is owed agrees with a summary that is too old: a row is written again at the earliest three
- * checkpoints after it was written before, and counted as live at most two after it was written. */
-static bool is_stale(const struct hunt *h, const struct sfs_summary *s, unsigned c)
-{
-    const struct sfs_target *t = &h->targets[c];
-    return h->image->group.m && t->standing == SFS_OWED && s->txn + SFS_REUSE_AFTER < t->row_txn;
-}
-
 /* A summary that verifies: do the columns agree with it? `end` is one byte behind it. */
 static void consider(struct hunt *h, const struct sfs_summary *s, const uint8_t *end)
 {
@@ -161,20 +154,24 @@ static void consider(struct hunt *h, const struct sfs_summary *s, const uint8_t 
     size_t len = (size_t)s->blocks * SFS_BLOCK;
     const uint8_t *in_place = im->units[last] + im->unit_bytes;
     uint64_t bad = 0;
-    if (h->found && s->txn <= im->summary.txn)
-        return;
     bool here = end == in_place;
     for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
-        if (!(im->missing & bit(c)) && (!unit_right(im, s, c, im->units[c]) || is_stale(h, s, c)))
+        if (!(im->missing & bit(c)) && !unit_right(im, s, c, im->units[c]))
             bad |= bit(c);
     if (!(im->missing & bit(last)) && !here && memcmp(end - len, in_place - len, len))
         bad |= bit(last);
-    bool bearable = bits(bad | im->missing) <= g->m;
+    bool bearable = bits(bad | im->missing) <= g->m, sure = false;
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
+        sure = sure || (!((bad | im->missing) & bit(c)) && h->targets[c].standing == SFS_CURRENT);
     if (!bearable && !here)
+        return;
+    if (h->found && (!bearable || (im->doubtful ? !sure && s->txn <= im->summary.txn
+                                                : !sure || s->txn <= im->summary.txn)))
         return;
     /* What stands there and cannot be trusted wholly still says what was in the row. */
     h->found = bearable;
     im->summary_ok = true;
+    im->doubtful = !sure;
     im->bad = bad;
     im->summary = *s;
     if (here)

@@ -110,11 +110,28 @@ static uint64_t wrong_parity(struct sfs_store *s, struct sfs_row_image *im)
     return wrong;
 }
 
+/* A doubtful image is of the row that lives when some extent of it lives here: of a live row at least one does. */
+bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
+{
+    uint64_t start = (uint64_t)im->row * sfs_group_row_bytes(&im->group);
+    for (uint32_t i = 0; im->doubtful && i < im->summary.entries; i++) {
+        struct sfs_entry entry;
+        struct sfs_extent e;
+        if (sfs_summary_entry(im->summary_bytes, &im->summary, i, &entry) == SCALEFS_OK &&
+            sfs_care_lookup(s, entry.id, &e) == SCALEFS_OK && e.place.group == im->group.group &&
+            e.place.offset == start + entry.offset && e.birth == entry.birth)
+            return true;
+    }
+    return !im->doubtful;
+}
+
 static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix)
 {
     struct sfs_store *s = care->s;
     struct sfs_row_image im;
     int err = sfs_row_read(s->pool, g->group, row, 1, &im);
+    if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
+        err = SCALEFS_E_CORRUPT;
     if (err == SCALEFS_OK)
         put_right(care, &im, im.bad | wrong_parity(s, &im), fix);
     else if (err == SCALEFS_E_SUSPENDED)

@@ -95,6 +95,8 @@ void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
 /* Waits until the nodes that a running checkpoint gave places to are written. locked, gives up the lock. */
 void sfs_care_await_nodes(struct sfs_store *s);
 int sfs_care_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e); /* unlocked */
+/* Is the image of a live data row what the row holds now? (See `doubtful`.) unlocked */
+bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);
 
 /* Calls `each` (unlocked) for rows[from … to), several at once; stops at the first error. */
 struct sfs_care_sweep {

@@ -229,6 +229,8 @@ static int move_row(void *context, uint32_t row)
     if (!m->old_there || owed || !read_old(m, row, unit)) {
         struct sfs_row_image im;
         err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
+        if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
+            err = SCALEFS_E_CORRUPT;
         if (err == SCALEFS_OK) {
             memcpy(unit, im.units[m->c], size);
         } else if (err == SCALEFS_E_CORRUPT) {

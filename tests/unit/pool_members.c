@@ -262,6 +262,41 @@ static void with_too_few_disks_it_waits(void)
     on_disks(3, 64, suspended_life);
 }
 
+/* They went while something was written that no flush covered: they may have lost it. */
+static void cut_off_life(struct world *w, void *arg)
+{
+    (void)arg;
+    struct rows rows;
+    make_pool(w, 1, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    begin_rows(w, pool, &rows);
+    MUST(w, add_row(w, pool, &rows, 0));
+    MUST(w, commit(pool, 1));
+    MUST(w, add_row(w, pool, &rows, 1));
+    for (uint16_t i = 1; i <= 2; i++)
+        MUST(w, sfs_member_offline(pool, i, NULL));
+    for (unsigned i = 0; i < 2; i++)
+        MUST(w, sfs_member_online(pool, open_disk(w, i), NULL));
+    NEED(w, pool->suspended && pool->suspended_why[0]);
+    NEED_EQ(w, commit(pool, 2), SCALEFS_E_SUSPENDED);
+    sfs_pool_close(pool);
+    pool = must_open(w, NULL, ALL_DISKS);
+    NEED_EQ(w, pool->last.pool_tree, 1);
+    /* One alone is borne: what it lost is owed. */
+    MUST(w, sfs_member_offline(pool, 1, NULL));
+    MUST(w, commit(pool, 2));
+    MUST(w, sfs_member_online(pool, open_disk(w, 0), NULL));
+    NEED(w, !pool->suspended);
+    MUST(w, commit(pool, 3));
+    sfs_pool_close(pool);
+    end_rows(w, &rows);
+}
+
+static void lost_caches_are_not_committed(void)
+{
+    on_disks(3, 64, cut_off_life);
+}
+
 /* A commit that was prepared before the pool was suspended must not be written. */
 static void prepared_life(struct world *w, void *arg)
 {
@@ -566,6 +601,7 @@ int main(int argc, char **argv)
     RUN(a_failing_disk_is_left_and_comes_back);
     RUN(a_commit_survives_the_loss_of_a_disk);
     RUN(with_too_few_disks_it_waits);
+    RUN(lost_caches_are_not_committed);
     RUN(an_outdated_commit_is_not_written);
     RUN(the_wrong_disk_does_not_come_online);
     RUN(a_disk_joins_and_leaves);
