@@ -104,6 +104,16 @@ static void enter_kind(struct sfs_io_batch *batch, struct sfs_disk *disk)
     batch->kinds[batch->kind_count++] = (struct sfs_io_kind){disk, NULL};
 }
 
+void sfs_io_forward(struct sfs_disk *disk, struct sfs_io *io)
+{
+    if (sfs_disk_is_gone(disk)) {
+        sfs_io_complete(io, SCALEFS_E_GONE);
+        return;
+    }
+    enter_kind(io->batch, disk);
+    disk->ops->submit(disk, io);
+}
+
 void sfs_io_submit(struct sfs_env *env, struct sfs_io_batch *batch, struct sfs_io *ios,
                    size_t count)
 {

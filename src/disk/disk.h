@@ -70,6 +70,9 @@ struct sfs_disk_info {
     bool discard;
     bool zoned;            /* host-managed: writes at the write pointer of a zone only */
     uint64_t zone_bytes;   /* 0 when not zoned */
+    uint64_t zone_capacity; /* bytes of a zone that can be written, from its start */
+    uint64_t head_bytes;   /* zoned, with a head that can be written anywhere (zoned_head.h): its length; else 0 */
+    uint64_t data_offset;  /* then: where the zones behind the head's begin */
     char path[1024];
 };
 
@@ -102,6 +105,8 @@ struct sfs_disk {
 
 /* For backends: ends a request. The batch may be gone when it returns. */
 void sfs_io_complete(struct sfs_io *io, int result);
+/* For backends built upon others: hands a request on, within its batch; `disk` completes it. */
+void sfs_io_forward(struct sfs_disk *disk, struct sfs_io *io);
 /* For backends: where the backend of `disk` keeps what it needs for this batch. */
 void **sfs_io_backend(struct sfs_io_batch *batch, const struct sfs_disk *disk);
 

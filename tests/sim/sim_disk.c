@@ -405,6 +405,7 @@ static int info(struct sfs_disk *disk, struct sfs_disk_info *to)
         to->discard = d->options.discard && !d->zones;
         to->zoned = d->zones != NULL;
         to->zone_bytes = d->options.zone_bytes;
+        to->zone_capacity = d->options.zone_capacity;
         snprintf(to->path, sizeof to->path, "%s", d->name);
     }
     fiber_loud();
