@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What `scalefs` refuses: the sentence, the exit status, and that nothing has changed."""
+import json
 import os
 import shutil
 import struct
@@ -218,14 +219,24 @@ def damaged_images():
         f = Folder("damaged-" + damage.__name__)
         disk, = f.pool("tank", 1, 0)
         damage(disk)
-        for args in (["set", disk, "verify=parity"], ["check", disk], ["status", disk]):
-            f.refuses(args, ("NOT_A_POOL", "NOENT", "CORRUPT", "MISSING", "TOO_SMALL", "GONE"), "disk0|tank|disk")
-        # In a pool with redundancy such a disk is only missing.
+        for args in (["set", disk, "verify=parity"], ["mount", disk, f.path]):
+            if args[0] != "mount" or have_fuse():
+                f.refuses(args, ("NOT_A_POOL", "NOENT", "CORRUPT", "MISSING", "TOO_SMALL", "GONE"), "disk0|tank|disk")
+        before = f.state()
+        for verb in ("check", "status"):  # they may get far enough to tell what is wrong
+            r = f.run(verb, disk)
+            if r.returncode not in (1, 3):
+                raise AssertionError(f"{verb} after {damage.__name__}: {r.returncode}\n{r.stdout}{r.stderr}")
+            equal(f.state(), before, f"after {verb}")
+        # In a pool with redundancy such a disk is missing at worst (with its last label it may be put right).
         g = Folder("survives-" + damage.__name__)
         disks = g.pool("tank", 3, 1)
         damage(disks[2])
-        equal(g.json("status", "tank", status=3)["pool"]["state"], "degraded")
         g.good("set", "tank", "verify=parity")
+        state = json.loads(g.run("status", "tank", "--json").stdout)
+        equal((state["pool"]["state"] in ("healthy", "degraded"), state["config"]["verify"]), (True, "parity"), damage.__name__)
+        found = json.loads(g.run("check", *disks, "--json").stdout)["check"]
+        equal(found["repairable"], found["problems"], f"{damage.__name__}: {found}")
 
 
 def halves_written_apart():
