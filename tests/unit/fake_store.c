@@ -489,8 +489,10 @@ int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t 
 int sfs_batch_end(struct sfs_batch *b, bool tail, size_t *kept, const struct sfs_piece **pieces)
 {
     struct sfs_store *s = b->store;
+    sfs_mutex_lock(&s->lock);
     void (*fn)(void *) = s->on_batch;
     s->on_batch = NULL;
+    sfs_mutex_unlock(&s->lock);
     if (fn)
         fn(s->on_batch_context);
     sfs_mutex_lock(&s->lock);
