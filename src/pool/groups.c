@@ -68,8 +68,10 @@ uint8_t sfs_unit_log2_for(enum sfs_class class, unsigned k, uint8_t column_log2)
         return BLOCK_LOG2;
     if (class != SFS_CLASS_DATA)
         return NODE_LOG2;
+    /* Every row, in whatever group, holds any extent (SFS_EXTENT_MOVABLE): so extents can move without being cut. */
     uint8_t log2 = 18; /* 256 KiB */
-    while (log2 > 15 && ((uint64_t)k << log2 > SFS_ROW_TARGET_BYTES || log2 + 5 > column_log2))
+    while (log2 > 15 && ((uint64_t)k << log2 > SFS_ROW_TARGET_BYTES || log2 + 5 > column_log2) &&
+           (uint64_t)k << (log2 - 1) >= SFS_ROW_LEAST_BYTES)
         log2--;
     return log2;
 }
@@ -84,7 +86,8 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
     bool modest = !use_reserve && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
     uint32_t atoms = 1u << (log2 - ATOM_LOG2);
     sfs_placement_disks(pool, disks);
-    sfs_reserve_atoms(pool, reserve);
+    sfs_reserve_atoms(pool, false, reserve);
+    sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
         uint32_t keep = modest ? reserve[i] : 0;
@@ -257,7 +260,11 @@ void sfs_group_free(struct sfs_pool *pool, struct sfs_group *group)
 
 static bool old_enough(const struct sfs_pool *pool, uint64_t txn)
 {
+#ifdef SFS_BREAK_REUSE_AT_ONCE /* tests break it on purpose: see docs/TESTING.md */
+    return txn <= pool->txn;
+#else
     return pool->committed >= SFS_REUSE_AFTER && txn <= pool->committed - SFS_REUSE_AFTER;
+#endif
 }
 
 void sfs_groups_reclaim(struct sfs_pool *pool)

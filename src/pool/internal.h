@@ -102,6 +102,8 @@ void sfs_table_free(struct sfs_pool *pool);
 /* While loading: page `page` stands in `slot`; these directory pages are current. */
 int sfs_table_known_page(struct sfs_pool *pool, uint32_t page, uint32_t slot, uint64_t checksum);
 int sfs_table_known_directory(struct sfs_pool *pool, uint32_t number, uint32_t slot, uint64_t checksum);
+/* The slots of an older record's table are left alone until SFS_REUSE_AFTER commits after pool->last have passed. */
+void sfs_table_keep(struct sfs_pool *pool, const struct sfs_pool *older);
 int sfs_table_known_object(struct sfs_pool *pool, uint32_t page, uint64_t object, uint32_t bytes);
 uint32_t sfs_table_page_of(const struct sfs_pool *pool, uint64_t object); /* SFS_NONE32: none yet */
 /* A new object; it gets its page at the next commit. */
@@ -144,7 +146,10 @@ bool sfs_member_usable(const struct sfs_member *m);
 /* Everything but free_columns, by slot of pool->members. */
 void sfs_placement_disks(const struct sfs_pool *pool, struct sfs_placement_disk *disks);
 /* Atoms of each member (by slot) that data must leave alone. */
-void sfs_reserve_atoms(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX]);
+/* `empty`: as if no group existed. */
+void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve[SFS_DISKS_MAX]);
+/* What a member that takes another one's place must keep for that one's columns. Adds to `reserve`. */
+void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX]);
 
 /* --- rows.c --- */
 enum sfs_standing {

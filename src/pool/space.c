@@ -10,7 +10,7 @@
 #define SMALL_LOG2_MAX 26u
 #define DATA_LOG2_MAX 30u
 #define COLUMNS_PER_DISK 64u
-#define RESERVE_SHARE 8u /* the reserve takes at most this part of a disk */
+#define RESERVE_SHARE 8u /* room for a cleaner takes at most this part of a disk */
 
 bool sfs_member_usable(const struct sfs_member *m)
 {
@@ -37,14 +37,28 @@ static uint32_t atoms_for(const struct sfs_pool *pool, enum sfs_class class)
     return 1u << (sfs_column_log2_for(pool, class) - ATOM_LOG2);
 }
 
-void sfs_reserve_atoms(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX])
+/* Atoms on each of its disks that a group of nodes would need; 0 while the groups that there are have dead rows enough for
+ * several commits: then the reserve is in them. */
+static uint32_t node_atoms(const struct sfs_pool *pool, enum sfs_class class, bool empty)
+{
+    uint32_t atoms = atoms_for(pool, class), rows = atoms * (SFS_ATOM_BYTES / SFS_NODE_BYTES), dead = 0;
+    for (uint32_t i = 0; i < pool->group_cap && !empty; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (g && g->record.class == class)
+            dead += g->record.rows - g->count.used_rows;
+    }
+    return dead >= rows / 8 * 5 ? 0 : atoms;
+}
+
+void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve[SFS_DISKS_MAX])
 {
     unsigned usable = 0, need = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
     memset(reserve, 0, SFS_DISKS_MAX * sizeof *reserve);
     for (unsigned i = 0; i < pool->member_count; i++)
         usable += sfs_member_usable(&pool->members[i]);
-    uint32_t nodes = atoms_for(pool, SFS_CLASS_SYSTEM) + atoms_for(pool, SFS_CLASS_METADATA);
-    uint32_t wanted = (usable == 1 ? 2 * nodes : nodes) + atoms_for(pool, SFS_CLASS_DATA);
+    uint32_t nodes = node_atoms(pool, SFS_CLASS_SYSTEM, empty) + node_atoms(pool, SFS_CLASS_METADATA, empty);
+    if (usable == 1)
+        nodes *= 2; /* both copies stand on it */
     for (unsigned n = 0; n < need && n < usable; n++) {
         unsigned best = SFS_DISKS_MAX;
         for (unsigned i = 0; i < pool->member_count; i++) {
@@ -55,10 +69,21 @@ void sfs_reserve_atoms(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_M
         }
         if (best == SFS_DISKS_MAX)
             return;
-        uint32_t share = pool->members[best].record.atoms / RESERVE_SHARE;
-        reserve[best] = wanted < share ? wanted : share;
+        /* Without room for nodes nothing works; a tiny disk spares little for cleaning. */
+        uint32_t share = pool->members[best].record.atoms / RESERVE_SHARE, clean = atoms_for(pool, SFS_CLASS_DATA);
+        reserve[best] = nodes + (clean < share ? clean : share);
         if (!reserve[best])
-            return; /* tiny disks: there is nothing to spare */
+            return;
+    }
+}
+
+void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX])
+{
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *old = &pool->members[i];
+        for (unsigned h = 0; old->used && old->record.replaced_by != SFS_NONE16 && h < pool->member_count; h++)
+            if (pool->members[h].used && pool->members[h].record.index == old->record.replaced_by)
+                reserve[h] += old->record.atoms - old->free_atoms;
     }
 }
 
@@ -107,7 +132,9 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
     struct sfs_placement_wish wish = {SFS_CLASS_DATA, pool->config.failover, pool->config.optimize,
                                       pool->config.width_cap, 0};
     sfs_placement_disks(pool, disks);
-    sfs_reserve_atoms(pool, reserve);
+    sfs_reserve_atoms(pool, empty, reserve);
+    if (!empty)
+        sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
         uint32_t atoms = empty ? pool->members[i].record.atoms : pool->members[i].free_atoms;
         disks[i].free_columns = disks[i].usable && atoms > reserve[i] ? atoms - reserve[i] : 0;

@@ -150,7 +150,8 @@ bool sfs_care_step(struct sfs_store *s)
     if (!may)
         return false;
     struct sfs_care *care = s->care;
-    return sfs_care_pack(s) || sfs_care_owed_step(care) || sfs_care_drain_step(care) || sfs_care_scrub_step(care);
+    return sfs_care_pack(s) || sfs_care_owed_step(care) || sfs_care_drain_step(care) ||
+           sfs_care_convert_step(care) || sfs_care_scrub_step(care);
 }
 
 static void run(void *context)
@@ -228,6 +229,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_free(s->env, care->blocks);
     sfs_free(s->env, care->owed.done);
     sfs_free(s->env, care->lost);
+    sfs_free(s->env, care->stuck);
     sfs_free(s->env, care->wipe);
     sfs_free(s->env, care);
 }

@@ -132,13 +132,11 @@ static size_t targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned
 {
     const struct sfs_member *from = sfs_member_of(pool, g->record.columns[c].disk), *first = heir(pool, from);
     size_t count = 0;
-    unsigned here = 0, usable = 0;
-    for (unsigned i = 0; i < (unsigned)g->record.k + g->record.m; i++)
-        here += g->record.columns[i].disk == from->record.index;
+    unsigned usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
         usable += may_take(pool, &pool->members[i]);
-    /* Two columns on one disk only where they were so, and there is but one disk to go to. */
-    bool together = here > 1 && usable == 1;
+    /* Both copies on one disk only where there is but one. */
+    bool together = usable == 1 && (g->record.class == SFS_CLASS_SYSTEM || g->record.class == SFS_CLASS_METADATA);
     uint64_t scores[SFS_DISKS_MAX];
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];

@@ -2,7 +2,8 @@
  *
  * Files: care.c (the task and what it does next), care_state.c (tasks, state and action in words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
- * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (replace), column.c (one
+ * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (replace), care_convert.c
+ * (groups with too little redundancy), column.c (one
  * column moves), scrub.c, check.c.
  *
  * Only the care task (or, in a store without background, one caller of sfs_care_step) makes steps, so steps never run
@@ -49,6 +50,9 @@ struct sfs_care {
     struct sfs_care_block *blocks;
     size_t block_count, block_cap;
     struct sfs_care_owed owed;
+    uint64_t *stuck; /* generations of groups that cannot be emptied */
+    size_t stuck_count, stuck_cap;
+    uint64_t convert_total; /* the most that was to be converted, for progress */
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
     uint64_t lost_nodes; /* of the map and the space tree */
@@ -136,6 +140,9 @@ bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t c
 /* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. */
 uint64_t sfs_care_count_lost(struct sfs_care *care);
 
+/* All nodes from the root to this one of the extent map or the space tree become dirty. locked, gives up the lock. */
+bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page);
+
 /* --- column.c: unlocked --- */
 /* Column c of the group goes to another member. OK; CHANGED (nothing to do any more), BUSY (rows in flight), NOSPC, SUSPENDED
  * (absent disks are needed), CANCELED, or what went wrong: then nothing has changed. */
@@ -144,6 +151,10 @@ int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t 
 /* --- steps: unlocked; false: nothing could be done --- */
 bool sfs_care_owed_step(struct sfs_care *care);
 bool sfs_care_drain_step(struct sfs_care *care);
+bool sfs_care_convert_step(struct sfs_care *care);
 bool sfs_care_scrub_step(struct sfs_care *care);
+
+/* Is what lives in this group to be written anew, for more redundancy? locked */
+bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
 
 #endif

@@ -79,12 +79,14 @@ static struct sfs_node *cached_at(struct sfs_store *s, struct sfs_place place)
 }
 
 /* A node of the map or the space tree is written when its whole path is dirty. */
-static bool dirty_system_node(struct sfs_store *s, struct sfs_need *need, const struct sfs_node *n)
+bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page)
 {
-    if (sfs_page_count(n->page) == 0)
+    unsigned count = sfs_page_count(page);
+    if (count == 0)
         return false;
-    uint32_t tree = n->tree, len;
-    struct sfs_key from = sfs_page_key(n->page, 0), found;
+    uint32_t len;
+    /* The first key of an inner node counts as minus infinity: it may lead elsewhere. */
+    struct sfs_key from = sfs_page_key(page, sfs_page_level(page) > 0 && count > 1 ? 1 : 0), found;
     const uint8_t *v;
     int err;
     while ((err = sfs_btree_ceil(s, need, tree, from, &found, &v, &len)) == SCALEFS_E_NEED_NODE)
@@ -103,7 +105,7 @@ static bool rescue(struct sfs_store *s, struct sfs_place place)
     if (n && (n->tree == SFS_TREE_EXTENT_MAP || n->tree == SFS_TREE_SPACE)) {
         uint64_t id = n->id;
         sfs_cache_pin(n);
-        dirty_system_node(s, &need, n);
+        sfs_care_dirty_path(s, &need, n->tree, n->page);
         saved = n->id == id && n->dirty;
         sfs_cache_unpin(s, n);
     } else if (n) {

@@ -92,6 +92,26 @@ static void add_rebuild(struct sfs_store *s, struct list *l, const struct sfs_me
         blocked(s, index));
 }
 
+static void add_convert(struct sfs_store *s, struct list *l)
+{
+    uint64_t left = 0;
+    for (uint32_t i = 0; s->care && i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        if (g && g->count.live && sfs_care_converts(s->care, g))
+            left += g->count.live;
+    }
+    if (!left) {
+        if (s->care)
+            s->care->convert_total = 0;
+        return;
+    }
+    if (s->care->convert_total < left)
+        s->care->convert_total = left;
+    add(l, (struct scalefs_task_status){.id = 4001, .kind = SCALEFS_TASK_CONVERT, .state = SCALEFS_TASK_RUNNING,
+                                        .bytes_done = s->care->convert_total - left, .bytes_total = s->care->convert_total},
+        blocked(s, 0));
+}
+
 static void add_scrub(struct sfs_store *s, struct list *l)
 {
     const struct sfs_task_record *r = &s->pool->scrub;
@@ -113,6 +133,7 @@ static size_t list_tasks(struct sfs_store *s, struct scalefs_task_status *tasks,
         else if (m->disk && !m->complete)
             add_rebuild(s, &l, m);
     }
+    add_convert(s, &l);
     if (s->pool->scrub.id)
         add_scrub(s, &l);
     return l.count;

@@ -194,6 +194,7 @@ int sfs_space_take_log(struct sfs_store *s, bool use_reserve, uint32_t len, stru
 void sfs_space_log_done(struct sfs_store *s, uint32_t group);
 void sfs_space_free_empty(struct sfs_store *s); /* locked: groups with nothing live are freed */
 void sfs_space_close_broken(struct sfs_store *s); /* locked: open groups with an absent member are opened no more */
+void sfs_space_close_group(struct sfs_store *s, struct sfs_group *g); /* locked: it is filled no more */
 /* locked: open groups with a column on this member are filled no more; again only when nothing of them is in flight. */
 void sfs_space_close_member(struct sfs_store *s, uint16_t member);
 int sfs_row_pin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked: not reused while pinned. CHANGED: no such group */

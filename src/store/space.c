@@ -15,8 +15,8 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
 
 /* Room for metadata nodes: below the first, only transactions that free space go on; below the second no new data is promised,
  * so that what was promised finds room for its nodes. */
-#define NODES_AT_LEAST 128u
-#define NODES_FOR_DATA 192u
+#define NODES_AT_LEAST 96u
+#define NODES_FOR_DATA 128u
 
 static bool any_present(struct sfs_store *s, const struct sfs_group *g)
 {
@@ -66,6 +66,14 @@ void sfs_space_close_member(struct sfs_store *s, uint16_t member)
     for (unsigned class = 0; class < SFS_CLASSES; class++)
         for (unsigned t = 0; t < 2; t++)
             if (s->open_groups[class][t] && sfs_care_has_column(&s->open_groups[class][t]->record, member))
+                close_open(s, class, t);
+}
+
+void sfs_space_close_group(struct sfs_store *s, struct sfs_group *g)
+{
+    for (unsigned class = 0; class < SFS_CLASSES; class++)
+        for (unsigned t = 0; t < 2; t++)
+            if (s->open_groups[class][t] == g)
                 close_open(s, class, t);
 }
 
@@ -463,7 +471,7 @@ void sfs_space_free_empty(struct sfs_store *s)
 void sfs_space_count(struct sfs_store *s)
 {
     struct sfs_pool *pool = s->pool;
-    uint64_t room = sfs_groups_unallocated(pool), nodes = 0;
+    uint64_t room = sfs_groups_unallocated(pool), nodes = 0, system = 0, landed = 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
         if (!g)
@@ -473,9 +481,13 @@ void sfs_space_count(struct sfs_store *s)
             room += payload > g->count.live ? payload - g->count.live : 0;
         } else if (g->record.class == SFS_CLASS_METADATA) {
             nodes += g->record.rows - g->count.used_rows;
+        } else if (g->record.class == SFS_CLASS_SYSTEM) {
+            system += g->record.rows - g->count.used_rows;
+        } else {
+            landed += g->count.live;
         }
     }
-    s->free_estimate = room;
+    s->free_estimate = room > landed ? room - landed : 0; /* it will want wide rows */
     /* Atoms that nobody has can become metadata: as many copies on different disks as can be had, less one column each for a
      * system and a cleaner group. */
     unsigned copies = pool->config.failover + 1u < 2 ? 2 : pool->config.failover + 1u, disks = 0;
@@ -490,7 +502,10 @@ void sfs_space_count(struct sfs_store *s)
     uint64_t columns = atoms / copies;
     if (disks > 1 && columns > atoms - most) /* one disk alone has nearly all of it */
         columns = atoms - most;
-    nodes += columns * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
+    /* A node that is written takes one or two of the system trees with it. */
+    if (nodes > system)
+        nodes = system;
+    nodes += columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
     s->node_room = nodes;
     size_t limit = (size_t)(nodes / 6);
     s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;
