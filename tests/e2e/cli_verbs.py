@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from lib_cli import NOBODY, Folder, have_root
+from lib_cli import NOBODY, Folder, have_root, holders, servers
 from lib_pool import MIB, SCALEFS, case, equal, finish, have_fuse, noise, skip
 
 KINDS = {"rebuild", "remove", "replace", "rebalance", "convert", "resize", "compact", "scrub"}
@@ -77,11 +77,8 @@ class Mounted:
             return g.read()
 
     def server(self):
-        for line in subprocess.run(["pgrep", "-x", "scalefs"], capture_output=True, text=True, check=False).stdout.split():
-            with open(f"/proc/{line}/cmdline", "rb") as g:
-                if os.fsencode(self.point) in g.read():
-                    return int(line)
-        raise AssertionError("there is no server")
+        pid, = servers(self.point)
+        return pid
 
     def crash(self):
         """kill -9, and the mount taken away as after a start of the computer."""
@@ -319,10 +316,12 @@ def unmounting_frees_the_disks():
     for i in range(4):
         with Mounted(f, "tank") as m:
             m.write(f"file{i}", noise(4 * MIB, i))
+            for d in disks:
+                equal(len(holders(d)) > 0, True, f"while mounted, somebody has {d}")
             f.good("unmount", m.point if i % 2 else "tank")
             equal(os.path.ismount(m.point), False)
             for d in disks:  # nobody holds them: neither open nor locked
-                equal(subprocess.run(["fuser", d], capture_output=True, check=False).returncode, 1, d)
+                equal(holders(d), [], d)
             f.good("check", *disks)
 
 

@@ -132,6 +132,38 @@ class Folder:
         return error["text"]
 
 
+def processes():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        yield int(pid)
+
+
+def holders(path):
+    """Processes that have the file open."""
+    found = []
+    for pid in processes():
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == path:
+                    found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def servers(mount_point):
+    """The processes of the command that serve this mount point."""
+    found = []
+    for pid in processes():
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as g:
+                words = g.read().split(b"\0")
+            if os.fsencode(mount_point) in words and os.path.samefile(f"/proc/{pid}/exe", SCALEFS):
+                found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
 def wrong_usage(folder, *args):
     before = folder.state()
     r = folder.run(*args)
