@@ -496,11 +496,27 @@ static void begin_tenure(struct opener *o)
         sfs_table_rewrite_all(pool);
 }
 
+/* The records before the chosen one: if that is on few disks only and the first commit is cut short, one of them may
+ * be what is left when these disks fail. So the first commit does not overwrite their tables. */
+static void keep_older(struct opener *o)
+{
+    struct sfs_ring_entry limit = {o->pool->last.txn, o->pool->last.seq, o->pool->last.tenure, 0}, e;
+    const struct sfs_head *where;
+    for (unsigned n = 0; n < SFS_REUSE_AFTER && next_candidate(o, &limit, &e, &where); n++) {
+        struct sfs_pool *then = NULL;
+        if (!read_record(o, &e) && !sfs_pool_load(o->env, o->record, o->sources, o->disk_count, &then))
+            sfs_table_keep(o->pool, then);
+        sfs_pool_free(then);
+        limit = e;
+    }
+}
+
 static int recommit(struct opener *o)
 {
     struct sfs_pool *pool = o->pool;
     struct sfs_roots roots = {pool->last.extent_map, pool->last.space, pool->last.pool_tree};
     int err = SCALEFS_E_CHANGED;
+    keep_older(o);
     sfs_mutex_lock(&pool->lock);
     begin_tenure(o);
     sfs_mutex_unlock(&pool->lock);

@@ -598,6 +598,17 @@ int sfs_table_known_page(struct sfs_pool *pool, uint32_t page, uint32_t slot, ui
     return SCALEFS_OK;
 }
 
+void sfs_table_keep(struct sfs_pool *pool, const struct sfs_pool *older)
+{
+    struct sfs_table *t = pool->table;
+    const struct sfs_table *then = older->table;
+    if (slots_reserve(pool, then->slot_count))
+        return; /* without memory for it the opening fails soon enough */
+    for (size_t s = 0; s < then->slot_count; s++)
+        if (then->slots[s] == IN_USE && t->slots[s] == FREE)
+            t->slots[s] = pool->last.txn;
+}
+
 int sfs_table_known_directory(struct sfs_pool *pool, uint32_t number, uint32_t slot, uint64_t checksum)
 {
     struct sfs_table *t = pool->table;
