@@ -3,7 +3,7 @@
  *
  * Usage: sim_fs [--mode cut|fault|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
  * Without --seeds: SCALEFS_SIM_SEEDS of the environment, else a few. A seed whose run did too little (counts below) counts
- * as failed. --until-failure is for builds that are broken on purpose: success is that some seed fails.
+ * as failed. --until-failure is for builds that are broken on purpose: the first seed that fails is the success.
  */
 #include "sim/sim_fs.h"
 
@@ -197,7 +197,7 @@ static struct model *model_new(uint64_t seed, enum mode mode, bool verbose, stru
     m->fs_options.dirty_bytes = 128u << (10 + prng_below(p, 5));
     m->fs_options.inode_cache = 4u << prng_below(p, 5);
     m->file_max = 32u << (10 + prng_below(p, 6));
-    m->ops_each = 60 + (unsigned)prng_below(p, 120);
+    m->ops_each = 100 + (unsigned)prng_below(p, 500);
     m->sync_every = 8u << prng_below(p, 4);
     m->next_stamp = 1;
     for (unsigned i = 0; i < CLIENTS; i++) {
@@ -267,6 +267,8 @@ static bool run_lives(struct model *m)
             usual = m->w->ios;
         if (!live(m, (struct world_life){.main = verify}))
             return false;
+        if (m->mode == MODE_CUT && prng_chance(p, 1, 2) && !before_check(m))
+            return false;
     }
     return true;
 }
@@ -282,6 +284,7 @@ static void add(struct counts *to, const struct counts *c)
 struct total {
     struct counts counts;
     uint64_t seeds, failed, poor;
+    bool until_failure;
 };
 
 static const char *mode_name(enum mode mode)
@@ -297,9 +300,9 @@ static bool run_seed(uint64_t seed, enum mode mode, bool verbose, struct total *
     bool good = run_lives(m);
     bool counts = enough(&m->counts);
     const struct counts *c = &m->counts;
-    printf("%sok - %s seed %llu: %u disks, failover %u, %u clients; %llu lives, %llu cuts, %llu kills, %llu operations, "
+    printf("%s%sok - %s seed %llu: %u disks, failover %u, %u clients; %llu lives, %llu cuts, %llu kills, %llu operations, "
            "%llu checkpoints, %llu rows reused, %llu refused for room; digest %016llx\n",
-           good && counts ? "" : "not ", mode_name(mode), N(seed), m->disks, m->failover, m->clients, N(c->lives), N(c->cuts),
+           total->until_failure ? "# " : "", good && counts ? "" : "not ", mode_name(mode), N(seed), m->disks, m->failover, m->clients, N(c->lives), N(c->cuts),
            N(c->kills), N(c->operations), N(c->checkpoints), N(c->reused), N(c->full), N(w.digest));
     if (good && !counts)
         printf("# too little was done for the seed to count\n");
@@ -374,16 +377,26 @@ static void print_total(const struct total *t)
            N(c->reused), N(c->pulled), N(c->returned), N(c->replaced), N(c->scrubs), N(t->failed), N(t->poor));
 }
 
+/* An assert of the code under test found it. */
+static void caught(void)
+{
+    printf("ok - caught by an assert\n");
+    fflush(stdout);
+    _Exit(0);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = parse(argc, argv);
-    struct total total = {0};
+    struct total total = {.until_failure = a.until_failure};
     if (a.bad) {
         fprintf(stderr, "usage: sim_fs [--mode cut|fault|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
                         "[-v]\n");
         return 2;
     }
     uint64_t digest;
+    if (a.until_failure)
+        world_on_abort(caught);
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
         for (enum mode mode = MODE_CUT; mode <= MODE_FAULT; mode++) {
             if (!(a.modes & mode))
@@ -391,11 +404,13 @@ int main(int argc, char **argv)
             bool good = a.twice ? run_seed_twice(seed, mode, a.verbose, &total)
                                 : run_seed(seed, mode, a.verbose, &total, &digest);
             if (a.until_failure && !good && total.failed) {
-                print_total(&total);
+                printf("ok - caught by %s seed %llu\n", mode_name(mode), N(seed));
                 return 0;
             }
         }
     }
     print_total(&total);
+    if (a.until_failure)
+        printf("not ok - no seed failed\n");
     return a.until_failure || total.failed || total.poor ? 1 : 0;
 }

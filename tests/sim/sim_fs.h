@@ -8,8 +8,8 @@
  * Beside that there are files that all clients write (sim_fs_shared.c).
  *
  * Files: sim_fs.c (seeds, lives, arguments), sim_fs_model.c (names), sim_fs_data.c (bytes), sim_fs_client.c (operations on
- * names), sim_fs_io.c (operations on data), sim_fs_shared.c, sim_fs_verify.c (after a cut), sim_fs_chaos.c (faults, disks
- * that come and go).
+ * names), sim_fs_io.c (operations on data), sim_fs_shared.c, sim_fs_verify.c (after a cut), sim_fs_before.c,
+ * sim_fs_chaos.c (faults, disks that come and go).
  */
 #ifndef TESTS_SIM_SIM_FS_H
 #define TESTS_SIM_SIM_FS_H
@@ -249,6 +249,11 @@ void shared_free(struct shared *s);
 
 /* sim_fs_verify.c: a life of its own after each other one. */
 void verify(struct world *w, void *model);
+void check_pool(struct model *m); /* everything below the files */
+void check_files(struct model *m);
+
+/* sim_fs_before.c: is the state before the newest one whole? Between lives. */
+bool before_check(struct model *m);
 
 /* sim_fs_chaos.c */
 void chaos_begin(struct model *m);              /* of a seed */

@@ -365,7 +365,7 @@ static void problem(void *context, const char *text)
     fprintf(stderr, "# problem (seed %llu, life %u): %s\n", N(m->w->seed), m->w->life, text);
 }
 
-static void check_pool(struct model *m)
+void check_pool(struct model *m)
 {
     struct scalefs_check_report report = {0};
     m->torn_records = 0;
@@ -379,7 +379,7 @@ static void check_pool(struct model *m)
         wrong(m, "the check finds %llu problems, of which %llu can be repaired", N(report.problems), N(report.repairable));
 }
 
-static void check_files(struct model *m)
+void check_files(struct model *m)
 {
     struct scalefs_check_report report = {0};
     MUST(m, sfs_fs_check(m->fs, problem, m, &report));

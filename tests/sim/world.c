@@ -7,8 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The one thing that outlives calls: whom to blame when a world aborts. */
+/* All that outlives calls: whom to blame when a world aborts, and whom to tell. */
 static struct world *present;
+static void (*aborted)(void);
+
+void world_on_abort(void (*fn)(void))
+{
+    aborted = fn;
+}
 
 static void print_whereabouts(const struct world *w, const char *what)
 {
@@ -31,6 +37,8 @@ static void on_abort(int signal_number)
         sim_print_report(w->sim, SIM_FAILED);
     }
     print_whereabouts(w, "aborted");
+    if (aborted)
+        aborted();
 }
 
 void world_init(struct world *w, uint64_t seed)

@@ -53,6 +53,9 @@ void world_deinit(struct world *w);
 /* One life. SIM_FAILED also when it finished with memory not freed or requests in flight. */
 enum sim_end world_live(struct world *w, const struct world_life *life);
 
+/* What is called after the report when a world aborts; it may end the process in another way. */
+void world_on_abort(void (*fn)(void));
+
 /* Within a life: opens a handle on every disk of the farm that is present, NULL for the others;
  * handles has sim_farm_count() places. The run fails when that fails. */
 void world_open_disks(struct world *w, struct sfs_disk **handles);
