@@ -64,16 +64,19 @@ def rebuilding():
 
 
 class FakePool:
-    """A group of units in memory."""
+    """A group of units in memory; `stale`: columns that are owed."""
 
-    def __init__(self, units):
-        self.units = units
+    def __init__(self, units, stale=()):
+        self.units, self.stale = units, stale
+
+    def owed(self, _g, _row, c):
+        return c in self.stale
 
     def unit(self, _g, _row, c):
         return self.units.get(c)
 
 
-def encoded_row(k, m, entries, seed):
+def encoded_row(k, m, entries, seed, txn=9):
     """A data row by FORMAT.md, section 6: its group, its units, its data."""
     r = random.Random(seed)
     unit, number, pool = 32768, 3, r.randbytes(16)
@@ -91,7 +94,7 @@ def encoded_row(k, m, entries, seed):
         body = bodies[c] if c < k - 1 else bodies[c][:unit - s * 4096]
         sums.append(H(body, 77, number, c))
     summary = bytearray(struct.pack("<IHBBQ16sIIQQQIHH", 0x53534653, 1, 0, s, 0, pool, 77, entries,
-                                    number * k * unit, 5, 9, len(data), k + m, header))
+                                    number * k * unit, 5, txn, len(data), k + m, header))
     summary += struct.pack(f"<{k + m}Q", *sums) + packed
     summary += bytes(s * 4096 - len(summary))
     struct.pack_into("<Q", summary, 8, H(summary, 77, number * k * unit, 5))
@@ -123,6 +126,19 @@ def row_with_a_wrong_end():
         left[c] = left[c][:-5] + bytes([left[c][-5] ^ 64]) + left[c][-4:]
         row = rows.Row(FakePool(left), g, number)
         equal((row.data() == data, row.wrong), (True, [c]), f"column {c}")
+
+
+def row_with_stale_columns():
+    """A disk that was away holds an older row, whose summary is valid at this very place."""
+    g, number, units, data, _ = encoded_row(3, 2, 3, 7, txn=20)
+    _, _, older, _, _ = encoded_row(3, 2, 4, 8, txn=10)
+    for stale in itertools.chain(itertools.combinations(range(5), 1), itertools.combinations(range(5), 2)):
+        mixed = {c: older[c] if c in stale else u for c, u in units.items()}
+        row = rows.Row(FakePool(mixed, stale), g, number)
+        equal((row.data() == data, row.wrong), (True, list(stale)), f"stale {stale}")
+    # A disk that catches up counts as owed, but has the row already: it is needed, and is right.
+    left = {c: u for c, u in units.items() if c not in (1, 3)}
+    equal(rows.Row(FakePool(left, (2,)), g, number).data() == data, True, "needed although owed")
 
 
 def row_beyond_parity():
@@ -178,5 +194,6 @@ case(rebuilding)
 for SHAPE in ((1, 0, 2), (1, 2, 3), (2, 1, 1), (4, 2, 5), (4, 3, 130)):
     case(row_survives, *SHAPE, name="row_survives %d+%d, %d extents" % SHAPE)
 case(row_with_a_wrong_end)
+case(row_with_stale_columns)
 case(row_beyond_parity)
 finish()

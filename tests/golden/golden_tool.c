@@ -233,6 +233,8 @@ static void one_command(struct tool *t, char **w, int n)
         must(scalefs_fsync(t->fs, inode_of(t, w[1])), w[1]);
     else if (!strcmp(w[0], "sync") && n == 1)
         must(scalefs_pool_sync(t->pool), "sync");
+    else if (!strcmp(w[0], "wait") && n == 1)
+        must(scalefs_pool_wait(t->pool, NULL, NULL, NULL), "wait");
     else if (!strcmp(w[0], "crash") && n == 1)
         _Exit(0);
     else if (!strcmp(w[0], "set") && n == 3)

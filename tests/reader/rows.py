@@ -54,6 +54,7 @@ class Pool:
         self.disks, self.groups, self.counts, self.bitmaps, self.tenures = {}, {}, {}, {}, []
         self.tasks = []
         self._rows = {}
+        self.space = {}  # (group, row) -> (live bytes, txn): given by whoever has read the space tree
         self._load_table()
 
     @staticmethod
@@ -132,6 +133,11 @@ class Pool:
             rows.update(first + i for i in range(len(bits) * 8) if bits[i // 8] >> i % 8 & 1)
         elif kind == 7:
             self.tasks.append(payload)
+
+    def owed(self, g, row, c):
+        """What stands in this unit of a live row may be of an older row, with valid sums of its own."""
+        d = self.disks.get(g["columns"][c][0])
+        return d is not None and self.space.get((g["group"], row), (0, 0))[1] > d["flushed_txn"]
 
     # Columns and rows.
 
@@ -233,6 +239,9 @@ def summary_of_row(last_unit, g, number):
 class Row:
     """All columns of one row of a data group. `wrong`: columns that are here and not right.
 
+    Units that are owed are taken only when it can't be done without: then of several summaries that are
+    found, which may be of older rows, the latest counts.
+
     A sum speaks for each whole data unit but the last; for the last and for parity it leaves out the
     end, for which the summary's own checksum and the parity equation speak.
     """
@@ -240,10 +249,22 @@ class Row:
     def __init__(self, pool, g, number):
         self.g, self.number = g, number
         self.name = f"group {g['group']} row {number}"
-        k, columns = g["k"], range(g["k"] + g["m"])
+        columns = range(g["k"] + g["m"])
         read = {c: pool.unit(g, number, c) for c in columns}
         read = {c: u for c, u in read.items() if u is not None}
         self.missing = [c for c in columns if c not in read]
+        self.owed = {c for c in read if pool.owed(g, number, c)}
+        sure = {c: u for c, u in read.items() if c not in self.owed}
+        try:
+            self._solve(sure)
+        except Bad:
+            if len(sure) == len(read):
+                raise
+            self._solve(read)
+        self.wrong = [c for c, u in read.items() if u != self.units[c]]
+
+    def _solve(self, read):
+        k, g = self.g["k"], self.g
         self.summary, end = self._find_summary(read)
         data = {c: u for c, u in read.items() if c < k and self.sum_ok(c, u)}
         need = [c for c in range(k) if c not in data]
@@ -251,11 +272,10 @@ class Row:
             data.update(self._rebuild(data, read, need))
         data[k - 1] = data[k - 1][:-len(end)] + end
         self.units = {**data, **gf256.rebuild(data, k, range(k, k + g["m"]))}
-        self.wrong = [c for c, u in read.items() if u != self.units[c]]
 
     def _find_summary(self, read):
-        """The summary and its bytes, from the last data unit or from whatever gives that unit."""
-        k, g = self.g["k"], self.g
+        """The latest summary and its bytes, from the last data unit or from what gives that unit."""
+        k, g, best = self.g["k"], self.g, None
         others = sorted(set(read) - {k - 1})
         for chosen in itertools.chain([None], itertools.combinations(others, k)):
             if chosen is None:
@@ -266,8 +286,13 @@ class Row:
                 found = summary_of_row(unit, g, self.number)
             except Bad:
                 continue
-            return found, unit[-found.blocks * BLOCK:]
-        raise Bad(f"{self.name}: no summary")
+            if not best or found.txn > best[0].txn:
+                best = found, unit[-found.blocks * BLOCK:]
+            if not self.owed & set(read):
+                break
+        if not best:
+            raise Bad(f"{self.name}: no summary")
+        return best
 
     def _rebuild(self, data, read, need):
         """The data units in `need`, with whichever parity units give what the sums say."""

@@ -42,10 +42,9 @@ class Trees:
         self.system_nodes = set()  # (group, row) of each node of trees 1 and 2
         self.extents = {key[0]: self._map_entry(value)
                         for key, value in self._walk_placed(MAP, pool.record["extent_map"])}
-        self.space = {}
         for (group, _, chunk), value in self._walk_placed(SPACE, pool.record["space"]):
             for i in range(len(value) // 12):
-                self.space[group, 64 * chunk + i] = struct.unpack_from("<IQ", value, 12 * i)
+                pool.space[group, 64 * chunk + i] = struct.unpack_from("<IQ", value, 12 * i)
 
     def _node(self, tree, number, checksum, group, offset):
         why = Bad(f"tree {tree}: node {number} can't be read")
