@@ -107,9 +107,11 @@ static void shape_ok(struct world *w, struct sfs_pool *pool, const struct sfs_gr
             NEED(w, r->columns[c].disk != r->columns[d].disk || pool->member_count == 1);
     }
     if (r->class == SFS_CLASS_DATA) {
-        NEED(w, unit >= 32768 && unit <= 262144 && unit <= (1ull << r->column_log2) / 32);
+        /* 32 rows to a column, unless they would be too small to hold any extent. */
+        bool least = (uint64_t)unit * r->k < 512u << 10;
+        NEED(w, unit >= 32768 && unit <= 262144 && (unit <= (1ull << r->column_log2) / 32 || least));
         NEED(w, unit == 32768 || (uint64_t)unit * r->k <= SFS_ROW_TARGET_BYTES);
-        NEED(w, r->rows >= 31);
+        NEED(w, r->rows >= 15);
     } else {
         NEED(w, r->k == 1 && r->column_log2 <= 26);
         NEED_EQ(w, unit, r->class == SFS_CLASS_LANDING ? 4096 : 16384);
