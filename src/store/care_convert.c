@@ -1,7 +1,9 @@
-/* Groups with fewer parity columns than is wanted: what lives in them is written anew into better ones, and they are freed.
+/* Groups with fewer parity columns than is wanted, or with two columns on one disk: what lives in them is written anew
+ * into better ones, and they are freed.
  *
- * Such groups are made while disks are absent. They take nothing new from then on (EVACUATING), so the work ends. Data moves as
- * in compaction; logs are packed; nodes become dirty, so that the next checkpoint writes them elsewhere.
+ * Such groups are made while disks are absent; with one disk left, both copies of metadata are on it. They take nothing
+ * new from then on (EVACUATING), so the work ends. Data moves as in compaction; logs are packed; nodes become dirty, so
+ * that the next checkpoint writes them elsewhere.
  */
 #include "store/care_internal.h"
 
@@ -34,9 +36,20 @@ static bool is_stuck(const struct sfs_care *care, const struct sfs_group *g)
     return false;
 }
 
+/* Without failover both copies may be on one disk again, because the others are full: that would have no end. */
+static bool is_doubled(const struct sfs_pool *pool, const struct sfs_group_record *g)
+{
+    for (unsigned c = 1; c < (unsigned)g->k + g->m; c++)
+        for (unsigned b = 0; b < c; b++)
+            if (g->columns[b].disk == g->columns[c].disk)
+                return pool->config.failover > 0;
+    return false;
+}
+
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g)
 {
-    return (g->record.m < wanted(care->s->pool, g->record.class) ||
+    unsigned m = wanted(care->s->pool, g->record.class);
+    return (g->record.m < m || (m && is_doubled(care->s->pool, &g->record)) ||
             (g->record.state == SFS_GROUP_EVACUATING && g->count.live > 0)) &&
            !is_stuck(care, g);
 }
