@@ -136,7 +136,7 @@ int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **statu
 void scalefs_status_free(struct scalefs_status *status);
 
 /* One setting: "verify" "checksum|parity"; "compression" "off|zstd[:1-19]"; "record" a size, a power of
- * two from 16K to 1M. Durable when it returns. */
+ * two from 16K to 256K. Durable when it returns. */
 int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *value,
                      struct scalefs_error_info *info);
 

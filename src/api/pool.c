@@ -226,10 +226,10 @@ static int parse_record(struct sfs_config_record *c, const char *value,
                         struct scalefs_error_info *info)
 {
     uint64_t bytes;
-    if (sfs_size_parse(value, &bytes) || bytes < 16384 || bytes > SFS_EXTENT_MAX ||
+    if (sfs_size_parse(value, &bytes) || bytes < 16384 || bytes > (256u << 10) ||
         bytes & (bytes - 1))
         return sfs_api_refuse(info, SCALEFS_E_INVAL,
-                              "record is a power of two from 16K to 1M, not \"%s\".", value);
+                              "record is a power of two from 16K to 256K, not \"%s\".", value);
     c->record_bytes = (uint32_t)bytes;
     return SCALEFS_OK;
 }

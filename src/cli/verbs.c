@@ -66,7 +66,7 @@ static const struct sfs_cli_verb verbs[] = {
     {"set", "scalefs set POOL KEY=VALUE… [--wait]", "change settings",
      "  verify=checksum|parity      parity: every read also checks the parity of its row\n"
      "  compression=off|zstd[:1-19] of what is written from now on\n"
-     "  record=SIZE                 16K to 1M, of files written from now on\n"
+     "  record=SIZE                 16K to 256K, of files written from now on\n"
      "All are changed, or none.\n",
      wait_options, 2, MANY, sfs_cli_set},
     {"replace", "scalefs replace POOL OLD NEW [--size SIZE] [--force] [--wait]",

@@ -171,6 +171,7 @@ static int write_all(struct flush *f, bool tail)
     int err = sfs_batch_begin(f->fs->store, 0, &f->batch);
     if (err)
         return err;
+    sfs_batch_expect(f->batch, bytes);
     for (size_t i = 0; !err && i < f->item_count; i++)
         err = write_inode(f, &f->items[i]);
     size_t kept = 0;

@@ -26,6 +26,9 @@
 #define SFS_TXN_JUMP (1ull << 20)
 #define SFS_ID_JUMP (1ull << 24)
 #define SFS_ROW_TARGET_BYTES (512u << 10)
+#define SFS_ROW_LEAST_BYTES (256u << 10)
+/* No extent is longer, stored, than what the least row holds beside its summary. */
+#define SFS_EXTENT_MOVABLE (SFS_ROW_LEAST_BYTES - SFS_BLOCK)
 
 struct sfs_member {
     struct sfs_disk_record record; /* record.index is its place in pool->members */

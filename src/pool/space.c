@@ -137,6 +137,8 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
         sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
         uint32_t atoms = empty ? pool->members[i].record.atoms : pool->members[i].free_atoms;
+        for (size_t p = 0; p < pool->pending_count && !empty; p++) /* some commits, and they are free */
+            atoms += pool->pending[p].disk == pool->members[i].record.index ? pool->pending[p].atoms : 0;
         disks[i].free_columns = disks[i].usable && atoms > reserve[i] ? atoms - reserve[i] : 0;
     }
     sfs_placement_capacity(&wish, disks, pool->member_count, &room);

@@ -7,6 +7,7 @@
 #include "store/internal.h"
 #include "store/move.h"
 
+#define TAIL_BYTES (124u << 10)
 #define IN_FLIGHT 3 /* rows being written while the next is filled */
 
 struct taken {
@@ -22,6 +23,7 @@ struct sfs_batch {
     uint8_t compression;
     int level;
     uint32_t record, skip_compress;
+    uint64_t expected; /* raw bytes still to come; 0: unknown */
 
     struct sfs_piece *pieces;
     size_t count, cap;
@@ -67,6 +69,11 @@ int sfs_batch_begin(struct sfs_store *s, unsigned temperature, struct sfs_batch 
 void sfs_batch_use_reserve(struct sfs_batch *b)
 {
     b->use_reserve = true;
+}
+
+void sfs_batch_expect(struct sfs_batch *b, uint64_t bytes)
+{
+    b->expected = bytes;
 }
 
 void sfs_batch_pad(struct sfs_batch *b)
@@ -259,9 +266,15 @@ static int add_data(struct sfs_batch *b, const uint8_t *data, uint32_t len, cons
     struct sfs_store *s = b->s;
     if (len > b->record)
         len = b->record;
+    if (len > SFS_EXTENT_MOVABLE)
+        len = SFS_EXTENT_MOVABLE;
     int err = have_room(b, len, SFS_BLOCK);
     if (err)
         return err;
+    /* A tail lands, and moves into a row later as it is: two, three or four of such parts fill a row, of whole records
+     * one less with a large gap. */
+    if (b->expected > 0 && b->expected < room(b) && len > TAIL_BYTES)
+        len = TAIL_BYTES;
     uint32_t n = compress_part(b, data, &len);
     if (n == 0 && len > room(b)) {
         len = room(b) & ~(SFS_BLOCK - 1);
@@ -278,6 +291,7 @@ static int add_data(struct sfs_batch *b, const uint8_t *data, uint32_t len, cons
     const uint8_t *stored = n ? b->scratch : data;
     seal_extent(&p.extent, p.id, stored);
     *raw = len;
+    b->expected -= b->expected < len ? b->expected : len;
     return add_piece(b, &p, owner, stored);
 }
 
@@ -289,6 +303,11 @@ int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t 
     if (!b->error)
         b->error = add_data(b, data, len, &owner, raw);
     return b->error;
+}
+
+uint32_t sfs_batch_room(const struct sfs_batch *b)
+{
+    return b->open ? room(b) : 0;
 }
 
 int sfs_batch_add_moved(struct sfs_batch *b, uint64_t id, const struct sfs_extent *e, const uint8_t *stored,

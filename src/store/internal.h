@@ -233,6 +233,8 @@ void sfs_pack_deinit(struct sfs_store *s);
 
 /* --- batch.c --- */
 /* A moved extent: its stored bytes, id, birth and checksums stay as they are. */
+/* Bytes that the open row still takes; 0: none is open. */
+uint32_t sfs_batch_room(const struct sfs_batch *b);
 int sfs_batch_add_moved(struct sfs_batch *b, uint64_t id, const struct sfs_extent *e, const uint8_t *stored,
                         const struct sfs_entry *owner);
 /* Lets a batch use the reserve (movers that free space). */

@@ -2,6 +2,8 @@
  * (evacuation). What lies in a row is told by its summary; what of that still lives, by the extent map. Each move is a
  * compare-and-swap of the map entry, so a row may be overwritten, freed or moved by others meanwhile.
  */
+#include <stdlib.h>
+
 #include "store/apply.h"
 #include "store/internal.h"
 #include "store/move.h"
@@ -90,9 +92,11 @@ struct moving {
 struct mover {
     struct sfs_store *s;
     struct sfs_batch *batch;
-    struct moving *moves;
+    struct moving *found; /* gathered */
+    size_t found_count, found_cap;
+    uint64_t found_bytes;
+    struct moving *moves; /* in the batch, in its order */
     size_t count, cap;
-    uint64_t moved_bytes;
     bool lost; /* something could not be read and stays where it is */
 };
 
@@ -110,54 +114,91 @@ static int lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
     return err;
 }
 
-static int move_one(struct mover *m, const struct sfs_entry *entry, struct sfs_place here)
+/* Notes what of a listing still lives here. */
+static int gather(struct mover *m, const struct listing *l, uint32_t group)
 {
     struct sfs_store *s = m->s;
-    struct sfs_extent e;
-    int err = lookup(s, entry->id, &e);
-    if (err == SCALEFS_E_NOENT)
-        return SCALEFS_OK;
-    if (err)
-        return err;
-    if (e.kind != 0 || e.birth != entry->birth || e.place.group != here.group || e.place.offset != here.offset)
-        return SCALEFS_OK; /* it lives elsewhere by now */
-    uint32_t skip = (uint32_t)(here.offset % SFS_IO_ALIGN);
-    size_t room = (skip + e.stored + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
+    for (uint32_t i = 0; i < l->sum.entries; i++) {
+        struct sfs_entry entry;
+        struct sfs_extent e;
+        int err = sfs_summary_entry(l->bytes, &l->sum, i, &entry);
+        if (!err)
+            err = lookup(s, entry.id, &e);
+        if (err == SCALEFS_E_NOENT)
+            continue;
+        if (err)
+            return err;
+        struct sfs_place here = {group, l->sum.offset + entry.offset};
+        if (e.kind != 0 || e.birth != entry.birth || e.place.group != here.group || e.place.offset != here.offset)
+            continue; /* it lives elsewhere by now */
+        err = sfs_vec_reserve(s->env, &m->found, &m->found_cap, m->found_count + 1, sizeof *m->found);
+        if (err)
+            return err;
+        m->found[m->found_count++] = (struct moving){entry, e, entry.id};
+        m->found_bytes += e.stored;
+    }
+    return SCALEFS_OK;
+}
+
+/* Reads one extent and adds it to the batch. */
+static int add(struct mover *m, const struct moving *what)
+{
+    struct sfs_store *s = m->s;
+    const struct sfs_extent *e = &what->from;
+    uint32_t skip = (uint32_t)(e->place.offset % SFS_IO_ALIGN);
+    size_t room = (skip + e->stored + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
     uint8_t *buf = sfs_buffer_get(s, room);
     if (!buf)
         return SCALEFS_E_NOMEM;
-    err = read_piece(s, here, e.stored, buf);
+    int err = read_piece(s, e->place, e->stored, buf);
     uint8_t *stored = buf + skip;
-    struct sfs_extent now = e;
-    if (err || !sfs_extent_verify(entry->id, &e, stored)) {
+    struct sfs_extent now = *e;
+    if (err || !sfs_extent_verify(what->id, e, stored)) {
         stored = buf;
-        err = sfs_read_stored(s, entry->id, &now, stored);
+        err = sfs_read_stored(s, what->id, &now, stored);
     }
     if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) {
         m->lost |= err != SCALEFS_E_NOENT;
         err = SCALEFS_OK;
-    } else if (!err && now.place.group == e.place.group && now.place.offset == e.place.offset) {
+    } else if (!err && now.place.group == e->place.group && now.place.offset == e->place.offset) {
         err = sfs_vec_reserve(s->env, &m->moves, &m->cap, m->count + 1, sizeof *m->moves);
         if (!err)
-            err = sfs_batch_add_moved(m->batch, entry->id, &e, stored, entry);
-        if (!err) {
-            m->moves[m->count++] = (struct moving){*entry, e, entry->id};
-            m->moved_bytes += e.stored;
-        }
+            err = sfs_batch_add_moved(m->batch, what->id, e, stored, &what->owner);
+        if (!err)
+            m->moves[m->count++] = *what;
     }
     sfs_buffer_put(s, buf, room);
     return err;
 }
 
-static int move_listing(struct mover *m, const struct listing *l, uint32_t group)
+static int longest_first(const void *a, const void *b)
 {
+    const struct moving *x = a, *y = b;
+    if (x->from.stored != y->from.stored)
+        return x->from.stored > y->from.stored ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Everything gathered goes into the batch: always the longest that still fits into the open row, since extents that move
+ * are not cut. */
+static int add_all(struct mover *m)
+{
+    if (m->found_count > 1)
+        qsort(m->found, m->found_count, sizeof *m->found, longest_first);
+    size_t left = m->found_count;
     int err = SCALEFS_OK;
-    for (uint32_t i = 0; i < l->sum.entries && !err; i++) {
-        struct sfs_entry e;
-        err = sfs_summary_entry(l->bytes, &l->sum, i, &e);
-        if (!err)
-            err = move_one(m, &e, (struct sfs_place){group, l->sum.offset + e.offset});
+    while (left > 0 && !err) {
+        uint32_t room = sfs_batch_room(m->batch);
+        size_t pick = 0;
+        while (pick < left && m->found[pick].from.stored > room)
+            pick++;
+        if (pick == left)
+            pick = 0; /* none fits: the longest begins the next row */
+        err = add(m, &m->found[pick]);
+        memmove(m->found + pick, m->found + pick + 1, (--left - pick) * sizeof *m->found);
     }
+    m->found_count = 0;
+    m->found_bytes = 0;
     return err;
 }
 
@@ -189,6 +230,7 @@ static int commit(struct mover *m, bool tail, size_t *moved)
         *moved = err ? 0 : kept;
     sfs_batch_free(m->batch);
     sfs_free(s->env, m->moves);
+    sfs_free(s->env, m->found);
     return err;
 }
 
@@ -196,6 +238,7 @@ static void give_up(struct mover *m)
 {
     sfs_batch_free(m->batch);
     sfs_free(m->s->env, m->moves);
+    sfs_free(m->s->env, m->found);
 }
 
 int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved)
@@ -218,9 +261,11 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
         }
         if (err)
             break;
-        err = move_listing(&m, &l, group);
+        err = gather(&m, &l, group);
         sfs_buffer_put(s, l.bytes, SFS_BUFFER_SMALL);
     }
+    if (!err)
+        err = add_all(&m);
     if (err) {
         give_up(&m);
         return err;
@@ -249,7 +294,7 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
         err = begin(s, &m);
         if (err)
             break;
-        while (at < end && m.moved_bytes < (4u << 20)) {
+        while (at < end && m.found_bytes < (4u << 20)) {
             struct listing l;
             err = batch_listing(s, &g, at, &l);
             if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO) {
@@ -260,12 +305,14 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
             }
             if (err)
                 break;
-            err = move_listing(&m, &l, group);
+            err = gather(&m, &l, group);
             at += l.sum.length;
             sfs_buffer_put(s, l.bytes, SFS_BUFFER_SMALL);
             if (err)
                 break;
         }
+        if (!err)
+            err = add_all(&m);
         if (err)
             give_up(&m);
         else

@@ -471,6 +471,7 @@ void sfs_space_free_empty(struct sfs_store *s)
 void sfs_space_count(struct sfs_store *s)
 {
     struct sfs_pool *pool = s->pool;
+    sfs_space_free_empty(s);
     uint64_t room = sfs_groups_unallocated(pool), nodes = 0, system = 0, landed = 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
@@ -544,6 +545,10 @@ int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
     int err = sfs_settle(s);
     sfs_store_lock(s);
     promised = !err && promise(s, bytes);
+    if (!promised)
+        sfs_log(s->env, SFS_LOG_DEBUG, "store", SCALEFS_E_NOSPC, "no room for %llu: %llu free, %llu reserved, %llu nodes",
+                (unsigned long long)bytes, (unsigned long long)s->free_estimate, (unsigned long long)s->reserved,
+                (unsigned long long)s->node_room);
     sfs_store_unlock(s);
     return promised ? SCALEFS_OK : err ? err : SCALEFS_E_NOSPC;
 }
