@@ -6,7 +6,6 @@
  */
 #include "store/internal.h"
 
-#include "parity/parity.h"
 
 void sfs_note_repair(struct sfs_store *s, uint64_t repaired, uint64_t lost)
 {
