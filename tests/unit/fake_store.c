@@ -439,6 +439,7 @@ struct sfs_batch {
     struct sfs_piece *pieces;
     uint8_t **data; /* NULL once a transaction has it */
     size_t count, piece_room, data_room, full; /* full: of the first ones, in full rows */
+    uint64_t expected; /* still to come; UINT64_MAX: not said */
     uint32_t row_used;
     bool ended;
 };
@@ -450,6 +451,7 @@ int sfs_batch_begin(struct sfs_store *s, unsigned temperature, struct sfs_batch 
     if (!*batch)
         return SCALEFS_E_NOMEM;
     (*batch)->store = s;
+    (*batch)->expected = UINT64_MAX;
     sfs_mutex_lock(&s->lock);
     s->stats.batches++;
     sfs_mutex_unlock(&s->lock);
@@ -460,6 +462,11 @@ void sfs_batch_expect(struct sfs_batch *batch, uint64_t bytes)
 {
     (void)batch; /* a hint for packing rows, of which there are none here */
     (void)bytes;
+}
+
+void sfs_batch_expect(struct sfs_batch *b, uint64_t bytes)
+{
+    b->expected = bytes;
 }
 
 int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t volume, uint64_t inode,
@@ -483,6 +490,9 @@ int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t 
     p->id = sfs_store_new_id(s);
     p->raw = p->extent.raw = p->extent.stored = n;
     b->data[b->count++] = copy;
+    if (b->expected < n)
+        problem(s, "more is added to a batch than was said", n - b->expected);
+    b->expected -= b->expected == UINT64_MAX ? 0 : n;
     b->row_used += n;
     if (b->row_used == s->options.row) {
         b->row_used = 0;
