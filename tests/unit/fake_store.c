@@ -458,12 +458,6 @@ int sfs_batch_begin(struct sfs_store *s, unsigned temperature, struct sfs_batch 
     return SCALEFS_OK;
 }
 
-void sfs_batch_expect(struct sfs_batch *batch, uint64_t bytes)
-{
-    (void)batch; /* a hint for packing rows, of which there are none here */
-    (void)bytes;
-}
-
 void sfs_batch_expect(struct sfs_batch *b, uint64_t bytes)
 {
     b->expected = bytes;
