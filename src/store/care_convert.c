@@ -86,6 +86,15 @@ static struct sfs_group *choose(struct sfs_care *care)
 
 /* --- nodes --- */
 
+/* Left its tree since the last checkpoint: the map still has it, and it must not come into the cache again. */
+static bool is_dead(const struct sfs_store *s, uint64_t id)
+{
+    for (size_t i = 0; i < s->dead_count; i++)
+        if (s->dead[i].id == id)
+            return true;
+    return false;
+}
+
 /* The node that stands at `place`, if it is still current, becomes dirty with all that must be written with it. */
 static int dirty_ordinary(struct sfs_store *s, struct sfs_need *need, const struct sfs_node_header *h)
 {
@@ -99,6 +108,8 @@ static int dirty_ordinary(struct sfs_store *s, struct sfs_need *need, const stru
         }
         if (err || e.place.group != h->group || e.place.offset != h->offset)
             return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+        if (is_dead(s, h->id))
+            return SCALEFS_OK;
         struct sfs_node *n = sfs_cache_get(s, h->id);
         if (n) {
             sfs_cache_dirty(s, n);
