@@ -131,8 +131,8 @@ static inline struct sfs_key sfs_fs_key(uint64_t a, uint8_t type, uint64_t b)
 /* Finds or loads it; STALE when there is none. Give it back with put. */
 int sfs_fs_inode_get(struct sfs_fs *fs, uint64_t ino, struct sfs_inode **inode);
 void sfs_fs_inode_put(struct sfs_fs *fs, struct sfs_inode *inode);
-/* A new inode whose key was just committed: keeps its object, so that it need not be loaded. Call it before
- * anybody can find the inode. */
+/* A new inode whose key was just committed: keeps its object, so that it need not be loaded. Call
+ * it before anybody can find the inode. */
 void sfs_fs_inode_adopt(struct sfs_fs *fs, uint64_t ino, const struct sfs_inode_value *value);
 uint64_t sfs_fs_holds(struct sfs_fs *fs, uint64_t ino);
 int sfs_fs_hold_add(struct sfs_fs *fs, uint64_t ino);

@@ -83,7 +83,8 @@ static int make(struct sfs_fs *fs, struct making *m, struct scalefs_attr *attr)
     sfs_tx_init(&tx, fs->store);
     sfs_rwlock_write(&dir->lock);
     err = make_locked(fs, &tx, dir, ino, m);
-    /* While nobody can find it by its name: later it might have been loaded, changed and forgotten already. */
+    /* While nobody can find it by its name: later it might have been loaded, changed and forgotten
+     * already. */
     if (!err && m->name)
         sfs_fs_inode_adopt(fs, ino, &m->value);
     sfs_rwlock_write_done(&dir->lock);

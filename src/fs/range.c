@@ -138,8 +138,8 @@ static int file_check(const struct sfs_inode *inode)
     return SCALEFS_OK;
 }
 
-/* [from, to) becomes a hole; flush and lock held, nothing is being flushed. What memory has goes after what the
- * tree has: when a transaction is refused, nothing older shows. */
+/* [from, to) becomes a hole; flush and lock held, nothing is being flushed. What memory has goes
+ * after what the tree has: when a transaction is refused, nothing older shows. */
 static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint64_t to)
 {
     int err = SCALEFS_OK;

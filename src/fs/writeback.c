@@ -93,7 +93,8 @@ static struct sfs_inode *choose(struct sfs_fs *fs, struct sfs_inode *prefer)
 }
 
 /* What flush_some writes out now: one inode, or many; with references. */
-static size_t pick(struct sfs_fs *fs, struct sfs_inode *prefer, struct sfs_inode **inodes, uint64_t *bytes)
+static size_t pick(struct sfs_fs *fs, struct sfs_inode *prefer, struct sfs_inode **inodes,
+                   uint64_t *bytes)
 {
     size_t count = 0;
     sfs_mutex_lock(&fs->mutex);
@@ -116,8 +117,8 @@ int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer)
         return SCALEFS_E_NOMEM;
     uint64_t bytes = 0, moved = 0;
     size_t count = pick(fs, prefer, inodes, &bytes);
-    /* What fills no row may wait, unless that is much of it; or all of it: memory is not bytes, since a segment of
-     * which a part was written keeps its room. */
+    /* What fills no row may wait, unless that is much of it; or all of it: memory is not bytes,
+     * since a segment of which a part was written keeps its room. */
     bool tail = count && bytes < 4ull * sfs_store_row_bytes(fs->store);
     int err = count ? flush_inodes(fs, inodes, count, tail, &moved) : SCALEFS_OK;
     if (!err && count && !tail && !moved) {

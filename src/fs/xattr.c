@@ -9,7 +9,7 @@
 #define INLINE_MAX 2048u
 #define NUMBERS 0xffffu
 /* What a key can hold at most, beside the longest name. */
-#define KEY_MAX (SFS_VALUE_MAX - 2u - SCALEFS_NAME_MAX)
+#define KEY_MAX (SFS_VALUE_MAX - 3u - SCALEFS_NAME_MAX)
 
 struct finding {
     const char *name;
