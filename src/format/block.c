@@ -142,16 +142,23 @@ bool sfs_group_shape_ok(unsigned class, unsigned k, unsigned m, uint64_t unit_by
     return rows >= 1 && rows <= (column_bytes - SFS_BLOCK) / unit_bytes;
 }
 
+/* A column is a power of two, and at least one atom long. */
+bool sfs_atom_bytes_ok(uint8_t layout, uint32_t atom_bytes)
+{
+    if (layout == SFS_LAYOUT_CONVENTIONAL)
+        return atom_bytes == SFS_ATOM_BYTES;
+    return layout == SFS_LAYOUT_ZONED && atom_bytes >= SFS_ATOM_BYTES && atom_bytes <= 1u << 30 &&
+           !(atom_bytes & (atom_bytes - 1));
+}
+
 static bool label_ok(const struct sfs_label *l)
 {
-    if (l->index == SFS_NONE16 || l->role > 1 || l->layout > 1 ||
+    if (l->index == SFS_NONE16 || l->role > 1 || !sfs_atom_bytes_ok(l->layout, l->atom_bytes) ||
         (l->sector_bytes != 512 && l->sector_bytes != 4096))
         return false;
-    if (l->layout == 1) /* offsets there are in zones; the zoned backend checks them */
-        return true;
-    return l->data_offset >= SFS_ATOM_BYTES && l->data_offset % SFS_ATOM_BYTES == 0 &&
+    return l->data_offset >= SFS_ATOM_BYTES && l->data_offset % l->atom_bytes == 0 &&
            l->data_offset <= l->size &&
-           l->atoms <= (l->size - l->data_offset) / SFS_ATOM_BYTES &&
+           l->atoms <= (l->size - l->data_offset) / l->atom_bytes &&
            l->table_slots <= (l->data_offset - SFS_TABLE_OFFSET) / SFS_BLOCK;
 }
 
@@ -174,6 +181,7 @@ void sfs_label_encode(const struct sfs_label *l, uint64_t disk_offset, uint8_t b
     sfs_w64(&w, (uint64_t)l->joined_ns);
     sfs_name_put(&w, l->name);
     sfs_name_put(&w, l->station);
+    sfs_w32(&w, l->atom_bytes);
     SFS_ASSERT(!w.bad);
     sfs_block_seal(block);
 }
@@ -198,6 +206,7 @@ int sfs_label_decode(const uint8_t block[SFS_BLOCK], uint64_t disk_offset, struc
     l->table_slots = sfs_r32(&r);
     l->joined_ns = (int64_t)sfs_r64(&r);
     bool names = sfs_name_get(&r, l->name) && sfs_name_get(&r, l->station);
+    l->atom_bytes = sfs_r32(&r);
     return names && !r.bad && label_ok(l) ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 

@@ -41,6 +41,11 @@ struct sfs_geometry {
 };
 int sfs_geometry_of(uint64_t size, struct sfs_geometry *g);
 
+/* What a disk may be divided into: on conventional disks SFS_ATOM_BYTES, on zoned ones the zones. */
+#define SFS_LAYOUT_CONVENTIONAL 0u
+#define SFS_LAYOUT_ZONED 1u
+bool sfs_atom_bytes_ok(uint8_t layout, uint32_t atom_bytes);
+
 enum sfs_block_type {
     SFS_BLOCK_LABEL = 1,
     SFS_BLOCK_COMMIT,
@@ -56,7 +61,7 @@ struct sfs_label {
     uint8_t role, layout;
     uint32_t sector_bytes;
     uint64_t size, data_offset;
-    uint32_t atoms, table_slots;
+    uint32_t atoms, table_slots, atom_bytes;
     int64_t joined_ns;
     char name[SFS_NAME_MAX + 1], station[SFS_NAME_MAX + 1];
 };
@@ -146,9 +151,9 @@ enum sfs_disk_state {
 struct sfs_disk_record {
     uint16_t index;
     struct sfs_uuid uuid;
-    uint8_t state, role;
+    uint8_t state, role, layout;
     uint64_t size, data_offset;
-    uint32_t atoms, table_slots, sector_bytes;
+    uint32_t atoms, table_slots, sector_bytes, atom_bytes;
     uint64_t flushed_txn, read_errors, write_errors, checksum_errors;
     uint16_t replaced_by;
     char station[SFS_NAME_MAX + 1];

@@ -102,8 +102,8 @@ void sfs_label_to_text(struct sfs_text *t, const struct sfs_label *l)
     put_name(t, "station", l->station, strlen(l->station));
     sfs_text_printf(t,
                     " sector %" PRIu32 " size %" PRIu64 " data_offset %" PRIu64 " atoms %" PRIu32
-                    " table_slots %" PRIu32,
-                    l->sector_bytes, l->size, l->data_offset, l->atoms, l->table_slots);
+                    " of %" PRIu32 " table_slots %" PRIu32,
+                    l->sector_bytes, l->size, l->data_offset, l->atoms, l->atom_bytes, l->table_slots);
     put_time_ns(t, "joined", l->joined_ns);
     put_masks(t, l->refuse, l->readonly, l->ignore);
 }
@@ -171,11 +171,12 @@ void sfs_diskrec_to_text(struct sfs_text *t, const struct sfs_disk_record *r)
     sfs_text_printf(t, "disk %u", r->index);
     put_uuid(t, "uuid", &r->uuid);
     sfs_text_printf(t,
-                    " %s role %s size %" PRIu64 " data_offset %" PRIu64 " atoms %" PRIu32
-                    " table_slots %" PRIu32 " sector %" PRIu32 " flushed %" PRIu64
+                    " %s role %s %s size %" PRIu64 " data_offset %" PRIu64 " atoms %" PRIu32
+                    " of %" PRIu32 " table_slots %" PRIu32 " sector %" PRIu32 " flushed %" PRIu64
                     " errors read %" PRIu64 " write %" PRIu64 " checksum %" PRIu64,
-                    sfs_disk_state_name(r->state), sfs_role_name(r->role), r->size, r->data_offset,
-                    r->atoms, r->table_slots, r->sector_bytes, r->flushed_txn, r->read_errors,
+                    sfs_disk_state_name(r->state), sfs_role_name(r->role),
+                    r->layout ? "zoned" : "conventional", r->size, r->data_offset,
+                    r->atoms, r->atom_bytes, r->table_slots, r->sector_bytes, r->flushed_txn, r->read_errors,
                     r->write_errors, r->checksum_errors);
     if (r->replaced_by != SFS_NONE16)
         sfs_text_printf(t, " replaced by %u", r->replaced_by);

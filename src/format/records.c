@@ -83,6 +83,7 @@ int sfs_config_get(const uint8_t *p, uint16_t len, struct sfs_config_record *r)
 static bool diskrec_ok(const struct sfs_disk_record *r)
 {
     return r->index != SFS_NONE16 && r->state <= SFS_DISK_JOINING && r->role <= 1 &&
+           sfs_atom_bytes_ok(r->layout, r->atom_bytes) &&
            (r->sector_bytes == 512 || r->sector_bytes == 4096) && r->data_offset <= r->size;
 }
 
@@ -96,11 +97,13 @@ void sfs_diskrec_put(struct sfs_writer *w, const struct sfs_disk_record *r)
     sfs_w_copy(w, r->uuid.bytes, sizeof r->uuid.bytes);
     sfs_w8(w, r->state);
     sfs_w8(w, r->role);
+    sfs_w8(w, r->layout);
     sfs_w64(w, r->size);
     sfs_w64(w, r->data_offset);
     sfs_w32(w, r->atoms);
     sfs_w32(w, r->table_slots);
     sfs_w32(w, r->sector_bytes);
+    sfs_w32(w, r->atom_bytes);
     sfs_w64(w, r->flushed_txn);
     sfs_w64(w, r->read_errors);
     sfs_w64(w, r->write_errors);
@@ -120,11 +123,13 @@ int sfs_diskrec_get(const uint8_t *p, uint16_t len, struct sfs_disk_record *r)
     sfs_r_copy(&in, r->uuid.bytes, sizeof r->uuid.bytes);
     r->state = sfs_r8(&in);
     r->role = sfs_r8(&in);
+    r->layout = sfs_r8(&in);
     r->size = sfs_r64(&in);
     r->data_offset = sfs_r64(&in);
     r->atoms = sfs_r32(&in);
     r->table_slots = sfs_r32(&in);
     r->sector_bytes = sfs_r32(&in);
+    r->atom_bytes = sfs_r32(&in);
     r->flushed_txn = sfs_r64(&in);
     r->read_errors = sfs_r64(&in);
     r->write_errors = sfs_r64(&in);

@@ -14,7 +14,7 @@ static struct sfs_target place_of(struct sfs_pool *pool, const struct sfs_column
     const struct sfs_member *m = sfs_member_of(pool, at->disk);
     if (m) {
         t.disk = m->disk;
-        t.base = m->record.data_offset + (uint64_t)at->atom * SFS_ATOM_BYTES;
+        t.base = m->record.data_offset + (uint64_t)at->atom * m->record.atom_bytes;
     }
     return t;
 }
@@ -24,7 +24,9 @@ int sfs_column_take(struct sfs_pool *pool, const struct sfs_group_record *g, uns
     struct sfs_member *m = sfs_member_of(pool, disk);
     if (!m || !m->disk)
         return SCALEFS_E_GONE;
-    uint32_t atoms = sfs_column_atoms(g), atom = g->columns[c].atom;
+    if (g->sequential || m->record.layout == SFS_LAYOUT_ZONED)
+        return SCALEFS_E_NOTSUP; /* such groups are emptied, their columns are not moved */
+    uint32_t atoms = sfs_column_atoms_on(m, g), atom = g->columns[c].atom;
     /* At the same place the layout of the old disk stays as it is, so that all of it fits. */
     if (!sfs_atoms_claim(m, atom, atoms) && !sfs_atoms_take(m, atoms, &atom))
         return SCALEFS_E_NOSPC;
@@ -36,7 +38,7 @@ void sfs_column_give_back(struct sfs_pool *pool, const struct sfs_group_record *
 {
     struct sfs_member *m = sfs_member_of(pool, to->disk);
     if (m)
-        sfs_atoms_release(m, to->atom, sfs_column_atoms(g));
+        sfs_atoms_release(m, to->atom, sfs_column_atoms_on(m, g));
 }
 
 void sfs_group_set_column(struct sfs_pool *pool, struct sfs_group *group, unsigned c, const struct sfs_column *to)
@@ -44,7 +46,7 @@ void sfs_group_set_column(struct sfs_pool *pool, struct sfs_group *group, unsign
     struct sfs_column old = group->record.columns[c];
     group->record.columns[c] = *to;
     sfs_table_mark_group(pool, group);
-    sfs_column_free_later(pool, &old, sfs_column_atoms(&group->record));
+    sfs_column_free_later(pool, &old, &group->record);
     sfs_pool_judge(pool);
 }
 

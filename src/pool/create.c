@@ -28,11 +28,11 @@ static int check(struct sfs_disk *const *disks, size_t count, const struct sfs_p
                                how->failover, how->failover + 1u, count);
     for (size_t i = 0; i < count; i++) {
         struct sfs_geometry g;
-        if (disks[i]->info.zoned)
+        if (disks[i]->info.zoned && !disks[i]->info.head_bytes)
             return sfs_pool_refuse(info, SCALEFS_E_NOTSUP,
                                    "%s is a host-managed zoned disk; those are not supported yet.",
                                    disks[i]->info.path);
-        if (sfs_geometry_of(disks[i]->info.size_bytes, &g))
+        if (!disks[i]->info.zoned && sfs_geometry_of(disks[i]->info.size_bytes, &g))
             return sfs_pool_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.",
                                    disks[i]->info.path);
     }

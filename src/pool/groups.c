@@ -29,9 +29,14 @@ uint32_t sfs_column_atoms(const struct sfs_group_record *g)
     return 1u << (g->column_log2 - ATOM_LOG2);
 }
 
+uint32_t sfs_column_atoms_on(const struct sfs_member *m, const struct sfs_group_record *g)
+{
+    return (1u << g->column_log2) / m->record.atom_bytes;
+}
+
 uint64_t sfs_column_offset(const struct sfs_member *m, const struct sfs_group_record *g, unsigned c)
 {
-    return m->record.data_offset + (uint64_t)g->columns[c].atom * SFS_ATOM_BYTES;
+    return m->record.data_offset + (uint64_t)g->columns[c].atom * m->record.atom_bytes;
 }
 
 struct sfs_group *sfs_group_of(struct sfs_pool *pool, uint32_t group)
@@ -84,7 +89,6 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
     struct sfs_placement_wish wish = {class, pool->config.failover, pool->config.optimize,
                                       pool->config.width_cap, (unsigned)pool->config.next_generation};
     bool modest = !use_reserve && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
-    uint32_t atoms = 1u << (log2 - ATOM_LOG2);
     sfs_placement_disks(pool, disks);
     sfs_reserve_atoms(pool, false, reserve);
     sfs_reserve_for_heirs(pool, reserve);
@@ -94,6 +98,7 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
         disks[i].free_columns = 0;
         if (!disks[i].usable || m->free_atoms <= keep)
             continue;
+        uint32_t atoms = (1u << log2) / m->record.atom_bytes;
         uint32_t areas = sfs_atoms_areas(m, atoms), allowed = (m->free_atoms - keep) / atoms;
         disks[i].free_columns = areas < allowed ? areas : allowed;
     }
@@ -103,8 +108,10 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
 
 static void give_back(struct sfs_pool *pool, const struct sfs_group_record *r, unsigned columns)
 {
-    for (unsigned c = 0; c < columns; c++)
-        sfs_atoms_release(sfs_member_of(pool, r->columns[c].disk), r->columns[c].atom, sfs_column_atoms(r));
+    for (unsigned c = 0; c < columns; c++) {
+        struct sfs_member *m = sfs_member_of(pool, r->columns[c].disk);
+        sfs_atoms_release(m, r->columns[c].atom, sfs_column_atoms_on(m, r));
+    }
 }
 
 static bool take_columns(struct sfs_pool *pool, const struct sfs_placement *p, struct sfs_group_record *r)
@@ -115,11 +122,12 @@ static bool take_columns(struct sfs_pool *pool, const struct sfs_placement *p, s
         uint16_t disk = p->one_disk ? p->disks[0] : p->disks[c];
         struct sfs_member *m = sfs_member_of(pool, disk);
         uint32_t atom;
-        if (!sfs_atoms_take(m, sfs_column_atoms(r), &atom)) {
+        if (!sfs_atoms_take(m, sfs_column_atoms_on(m, r), &atom)) {
             give_back(pool, r, c);
             return false;
         }
         r->columns[c] = (struct sfs_column){disk, atom};
+        r->sequential = r->sequential || m->record.layout == SFS_LAYOUT_ZONED;
     }
     return true;
 }
@@ -153,13 +161,14 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
     struct sfs_placement widest, p;
     struct sfs_group_record r;
     *group = NULL;
-    int err = choose(pool, class, use_reserve, ATOM_LOG2, &widest);
+    uint8_t largest = sfs_column_log2_for(pool, class), least = sfs_pool_zone_bytes(pool) ? largest : ATOM_LOG2;
+    int err = choose(pool, class, use_reserve, least, &widest);
     if (err)
         return err;
     memset(&r, 0, sizeof r);
     bool taken = false;
     /* The largest columns at which the group is as wide as it can be. */
-    for (uint8_t log2 = sfs_column_log2_for(pool, class); log2 >= ATOM_LOG2 && !taken; log2--) {
+    for (uint8_t log2 = largest; log2 >= least && !taken; log2--) {
         err = choose(pool, class, use_reserve, log2, &p);
         if (err || p.k < widest.k || p.m < widest.m)
             continue;
@@ -173,7 +182,7 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
     r.k = (uint8_t)p.k;
     r.m = (uint8_t)p.m;
     r.unit_log2 = sfs_unit_log2_for(class, p.k, r.column_log2);
-    r.rows = (uint32_t)(((1ull << r.column_log2) - SFS_BLOCK) >> r.unit_log2);
+    r.rows = sfs_group_rows_for(pool, &r);
     r.generation = pool->config.next_generation;
     r.birth = pool->txn;
     err = sfs_table_has_room(pool, p.k + p.m) ? enter(pool, &r, group) : SCALEFS_E_NOSPC;
@@ -214,8 +223,11 @@ int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group)
             .disk_index = r->columns[c].disk};
         sfs_column_encode(&h, ios[c].offset, ios[c].buf);
     }
+    uint64_t zone_bytes = r->sequential ? 1ull << r->column_log2 : 0;
     unsigned epoch = sfs_pool_io_begin(pool);
     sfs_mutex_unlock(&pool->lock);
+    if (zone_bytes)
+        sfs_zones_reset(pool, ios, columns, zone_bytes);
     sfs_io_run(pool->env, ios, columns);
     int err = SCALEFS_OK;
     for (unsigned c = 0; c < columns; c++) {
@@ -236,15 +248,17 @@ int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group)
 
 /* --- freeing --- */
 
-void sfs_column_free_later(struct sfs_pool *pool, const struct sfs_column *c, uint32_t atoms)
+void sfs_column_free_later(struct sfs_pool *pool, const struct sfs_column *c, const struct sfs_group_record *g)
 {
-    if (c->disk == SFS_NONE16 || !sfs_member_of(pool, c->disk))
+    const struct sfs_member *m = c->disk == SFS_NONE16 ? NULL : sfs_member_of(pool, c->disk);
+    if (!m)
         return;
     /* Without memory the atoms stay taken until the pool is opened again. */
     if (sfs_vec_reserve(pool->env, &pool->pending, &pool->pending_cap, pool->pending_count + 1,
                         sizeof *pool->pending))
         return;
-    pool->pending[pool->pending_count++] = (struct sfs_pending_free){c->disk, c->atom, atoms, pool->txn};
+    pool->pending[pool->pending_count++] = (struct sfs_pending_free){c->disk, c->atom, sfs_column_atoms_on(m, g),
+                                                                           pool->txn};
 }
 
 void sfs_group_free(struct sfs_pool *pool, struct sfs_group *group)
@@ -252,7 +266,7 @@ void sfs_group_free(struct sfs_pool *pool, struct sfs_group *group)
     SFS_ASSERT(!group->count.live && !group->in_flight);
     const struct sfs_group_record *r = &group->record;
     for (unsigned c = 0; c < (unsigned)r->k + r->m; c++)
-        sfs_column_free_later(pool, &r->columns[c], sfs_column_atoms(r));
+        sfs_column_free_later(pool, &r->columns[c], r);
     sfs_table_remove(pool, SFS_OBJECT_GROUP | r->group);
     sfs_table_remove(pool, SFS_OBJECT_COUNT | r->group);
     sfs_group_forget(pool, group);
@@ -302,7 +316,7 @@ int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t 
 {
     uint32_t rows = group->record.rows;
     SFS_ASSERT(group->rows);
-    if (group->moving || group->record.state != SFS_GROUP_OPEN)
+    if (group->moving || group->closed || group->record.state != SFS_GROUP_OPEN)
         return SCALEFS_E_NOSPC;
     if (group->record.sequential) {
         if (group->count.write_row >= rows)
@@ -330,7 +344,7 @@ int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t 
 int sfs_group_take_log(struct sfs_pool *pool, struct sfs_group *group, uint32_t rows, uint64_t *offset)
 {
     uint32_t at = group->count.write_row;
-    if (group->moving || group->record.state != SFS_GROUP_OPEN || !rows || rows > group->record.rows - at)
+    if (group->moving || group->closed || group->record.state != SFS_GROUP_OPEN || !rows || rows > group->record.rows - at)
         return SCALEFS_E_NOSPC;
     *offset = (uint64_t)at << group->record.unit_log2;
     group->count.write_row = at + rows;

@@ -42,6 +42,8 @@ static void remade_label(const struct look *l, struct sfs_label *label)
     label->size = l->record.size;
     label->data_offset = l->record.data_offset;
     label->atoms = l->record.atoms;
+    label->atom_bytes = l->record.atom_bytes;
+    label->layout = l->record.layout;
     label->table_slots = l->record.table_slots;
     snprintf(label->name, sizeof label->name, "%s", l->pool->config.name);
     snprintf(label->station, sizeof label->station, "%s", l->record.station);
@@ -49,7 +51,7 @@ static void remade_label(const struct look *l, struct sfs_label *label)
 
 static int look_at_labels(struct look *l, uint8_t *block, bool repair)
 {
-    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, l->record.size / SFS_BLOCK * SFS_BLOCK - SFS_BLOCK};
+    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(l->disk)};
     struct sfs_label good, label;
     bool have = false, bad[3];
     for (unsigned i = 0; i < 3; i++) {

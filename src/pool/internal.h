@@ -38,6 +38,7 @@ int sfs_head_read(struct sfs_env *env, struct sfs_disk *disk, struct sfs_head *h
 /* One record again, whole. CORRUPT when it is not the one that the entry meant. */
 int sfs_head_record(struct sfs_env *env, const struct sfs_head *head, const struct sfs_ring_entry *e,
                     struct sfs_commit *record);
+uint64_t sfs_label_2_offset(const struct sfs_disk *disk);
 /* Writes zeros to block 0 and the ring, then all copies of the label (NULL: zeros there, too), and flushes. */
 int sfs_head_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label);
 /* The label and the record in the table that a new member gets; geometry from the disk's size. */
@@ -132,9 +133,11 @@ void sfs_table_dropped(struct sfs_pool *pool, const struct sfs_table_job *job);
 
 /* --- groups.c --- */
 uint8_t sfs_unit_log2_for(enum sfs_class class, unsigned k, uint8_t column_log2);
-uint32_t sfs_column_atoms(const struct sfs_group_record *g);
+uint32_t sfs_column_atoms(const struct sfs_group_record *g); /* of 4 MiB */
+/* On that member; 0: its atoms are larger than the column. */
+uint32_t sfs_column_atoms_on(const struct sfs_member *m, const struct sfs_group_record *g);
 /* The place becomes free when no record that may be opened refers to it any more. locked. */
-void sfs_column_free_later(struct sfs_pool *pool, const struct sfs_column *c, uint32_t atoms);
+void sfs_column_free_later(struct sfs_pool *pool, const struct sfs_column *c, const struct sfs_group_record *g);
 /* Byte offset on its disk of column `c`'s header. */
 uint64_t sfs_column_offset(const struct sfs_member *m, const struct sfs_group_record *g, unsigned c);
 
@@ -150,6 +153,20 @@ void sfs_placement_disks(const struct sfs_pool *pool, struct sfs_placement_disk 
 void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve[SFS_DISKS_MAX]);
 /* What a member that takes another one's place must keep for that one's columns. Adds to `reserve`. */
 void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX]);
+
+/* Length of the zones of the pool's zoned disks; 0: there is none. Then all columns are that long. */
+uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool);
+
+/* --- sequential.c --- */
+/* Rows of a group that fit the zones under its columns. locked. */
+uint32_t sfs_group_rows_for(struct sfs_pool *pool, const struct sfs_group_record *g);
+/* Waits until the rows before `row` have been sent, and takes the turn: until sfs_turns_pass nobody else sends any of the
+ * group. CHANGED: the group takes no more rows. Nothing for other groups. locked, gives up the lock while it waits. */
+int sfs_turn_take(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, const void *who);
+/* All turns of `who` have been used. locked. */
+void sfs_turns_pass(struct sfs_pool *pool, const void *who);
+/* The zones under a sequential group's columns become empty. unlocked; within sfs_pool_io_begin. */
+void sfs_zones_reset(struct sfs_pool *pool, struct sfs_io *headers, unsigned count, uint64_t zone_bytes);
 
 /* --- rows.c --- */
 enum sfs_standing {

@@ -3,6 +3,7 @@
  * Promise: nothing is believed that does not verify; a disk whose ring was lost still has a label, and
  * the other way round it is CORRUPT. All I/O, no lock.
  */
+#include "disk/zoned_head.h"
 #include "pool/internal.h"
 
 #include <stdarg.h>
@@ -28,9 +29,10 @@ void sfs_disk_text(const struct sfs_disk_record *r, char text[SFS_DISK_TEXT])
         snprintf(text, SFS_DISK_TEXT, "disk %u", r->index);
 }
 
-static uint64_t label_2_offset(const struct sfs_disk *disk)
+uint64_t sfs_label_2_offset(const struct sfs_disk *disk)
 {
-    return disk->info.size_bytes / SFS_BLOCK * SFS_BLOCK - SFS_BLOCK;
+    uint64_t end = disk->info.head_bytes ? disk->info.head_bytes : disk->info.size_bytes / SFS_BLOCK * SFS_BLOCK;
+    return end - SFS_BLOCK;
 }
 
 /* Which of two results of reading copies of a label says more. */
@@ -99,7 +101,7 @@ int sfs_head_read(struct sfs_env *env, struct sfs_disk *disk, struct sfs_head *h
     struct sfs_commit *c = sfs_alloc(env, sizeof *c);
     int err = mem && c ? SCALEFS_OK : SCALEFS_E_NOMEM;
     if (!err) {
-        uint64_t at[4] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, label_2_offset(disk), SFS_RING_OFFSET};
+        uint64_t at[4] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(disk), SFS_RING_OFFSET};
         struct sfs_io ios[4];
         memset(ios, 0, sizeof ios);
         for (unsigned i = 0; i < 4; i++)
@@ -167,7 +169,7 @@ int sfs_head_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_
         return SCALEFS_E_NOMEM;
     memset(mem, 0, 3 * SFS_BLOCK + ring_bytes);
     uint8_t *zeros = mem + 3 * SFS_BLOCK;
-    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, label_2_offset(disk)};
+    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(disk)};
     struct sfs_io ios[5];
     memset(ios, 0, sizeof ios);
     ios[0] = (struct sfs_io){.disk = disk, .op = SFS_IO_WRITE, .buf = zeros, .len = SFS_BLOCK};
@@ -198,16 +200,32 @@ static void text_cut(char *to, size_t room, const char *from)
         memcpy(to, from, len);
 }
 
+/* Label copy 2 stands behind the table's slots there. */
+static int zoned_geometry(struct sfs_pool *pool, const struct sfs_disk *disk, struct sfs_geometry *g)
+{
+    struct sfs_zoned_geometry z;
+    uint32_t others = sfs_pool_zone_bytes(pool);
+    int err = sfs_zoned_geometry_of(&disk->info, &z);
+    if (err)
+        return err;
+    if (!disk->info.head_bytes || disk->info.zone_bytes > 1u << 30 ||
+        !sfs_atom_bytes_ok(SFS_LAYOUT_ZONED, (uint32_t)disk->info.zone_bytes) ||
+        (others && others != disk->info.zone_bytes))
+        return SCALEFS_E_NOTSUP;
+    g->data_offset = z.data_offset;
+    g->atoms = z.data_zones;
+    g->table_slots = (uint32_t)((z.head_bytes - SFS_TABLE_OFFSET) / SFS_BLOCK) - 1;
+    return SCALEFS_OK;
+}
+
 int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t index, const char *station,
                         struct sfs_disk_record *record, struct sfs_label *label)
 {
     struct sfs_geometry g;
     uint64_t size = disk->info.size_bytes;
-    if (disk->info.zoned)
-        return SCALEFS_E_NOTSUP;
     if (station && strlen(station) > SFS_NAME_MAX)
         return SCALEFS_E_INVAL;
-    int err = sfs_geometry_of(size, &g);
+    int err = disk->info.zoned ? zoned_geometry(pool, disk, &g) : sfs_geometry_of(size, &g);
     if (err)
         return err;
     memset(label, 0, sizeof *label);
@@ -218,6 +236,8 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
     label->size = size;
     label->data_offset = g.data_offset;
     label->atoms = g.atoms;
+    label->layout = disk->info.zoned ? SFS_LAYOUT_ZONED : SFS_LAYOUT_CONVENTIONAL;
+    label->atom_bytes = disk->info.zoned ? (uint32_t)disk->info.zone_bytes : SFS_ATOM_BYTES;
     label->table_slots = g.table_slots;
     label->joined_ns = sfs_wall_ns(pool->env);
     text_cut(label->name, sizeof label->name, pool->config.name);
@@ -229,6 +249,8 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
     record->size = size;
     record->data_offset = g.data_offset;
     record->atoms = g.atoms;
+    record->atom_bytes = label->atom_bytes;
+    record->layout = label->layout;
     record->table_slots = g.table_slots;
     record->sector_bytes = disk->info.sector_bytes;
     record->flushed_txn = SFS_COMPLETE;

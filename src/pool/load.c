@@ -225,6 +225,8 @@ static int load_group(struct loader *l, const uint8_t *p, uint16_t len, uint64_t
     if (r.group >= GROUPS_MAX || (r.class == SFS_CLASS_SYSTEM && r.rows > SFS_SYSTEM_ROWS_MAX))
         return SCALEFS_E_CORRUPT;
     err = sfs_group_enter(l->pool, &r, &g);
+    if (!err)
+        g->closed = r.sequential;
     *object = SFS_OBJECT_GROUP | r.group;
     return err == SCALEFS_E_EXIST ? SCALEFS_E_CORRUPT : err;
 }
@@ -314,6 +316,13 @@ static int load_page(struct loader *l, size_t i, bool counters)
     return err == SCALEFS_E_NODATA ? SCALEFS_OK : err;
 }
 
+/* On a zoned disk a column is one zone, of a group that is written in order. */
+static bool column_ok(const struct sfs_member *m, const struct sfs_group_record *g)
+{
+    uint32_t atoms = sfs_column_atoms_on(m, g);
+    return atoms && (m->record.layout == SFS_LAYOUT_CONVENTIONAL || (atoms == 1 && g->sequential));
+}
+
 /* The columns of all groups, entered in their members' bitmaps. */
 static int claim_columns(struct sfs_pool *pool)
 {
@@ -324,7 +333,7 @@ static int claim_columns(struct sfs_pool *pool)
             if (col->disk == SFS_NONE16)
                 continue;
             struct sfs_member *m = sfs_member_of(pool, col->disk);
-            if (!m || !sfs_atoms_claim(m, col->atom, sfs_column_atoms(&g->record)))
+            if (!m || !column_ok(m, &g->record) || !sfs_atoms_claim(m, col->atom, sfs_column_atoms_on(m, &g->record)))
                 return SCALEFS_E_CORRUPT;
         }
         if (g && g->count_page == SFS_NONE32)

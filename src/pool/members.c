@@ -23,6 +23,7 @@ struct sfs_pool *sfs_pool_new(struct sfs_env *env)
         return NULL;
     pool->env = env;
     sfs_mutex_init(&pool->lock, env);
+    sfs_cond_init(&pool->turns, env);
     if (sfs_table_new(pool)) {
         sfs_pool_free(pool);
         return NULL;
@@ -44,6 +45,7 @@ void sfs_pool_free(struct sfs_pool *pool)
     sfs_free(env, pool->pending);
     sfs_free(env, pool->retired);
     sfs_table_free(pool);
+    sfs_cond_deinit(&pool->turns);
     sfs_mutex_deinit(&pool->lock);
     sfs_free(env, pool);
 }

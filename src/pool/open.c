@@ -49,7 +49,7 @@ static int read_heads(struct opener *o)
         struct sfs_disk *disk = o->disks[i];
         if (!disk)
             continue;
-        if (disk->info.zoned)
+        if (disk->info.zoned && !disk->info.head_bytes)
             return sfs_pool_refuse(o->info, SCALEFS_E_NOTSUP,
                                    "%s is a host-managed zoned disk; those are not supported yet.",
                                    disk->info.path);

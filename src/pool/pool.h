@@ -53,6 +53,10 @@ struct sfs_group {
     uint32_t pins;                 /* rows that the store holds still, not to be written but mended */
     bool allocating;               /* rows are being handed out from it */
     bool moving;                   /* a column is being moved: takes no new rows */
+    /* Sequential groups only (sequential.c). Those found at opening are closed: their zones may have got unequally far. */
+    bool closed;                   /* takes no new rows, ever */
+    uint32_t turn;                 /* the row that is to be sent next */
+    const void *sender;            /* who is sending now; NULL: nobody */
     uint32_t static_page, count_page; /* table pages that hold its records */
     void *store;                   /* free for the store */
 };
@@ -83,6 +87,7 @@ struct sfs_pool {
     unsigned member_count;                    /* slots in use are [0, member_count) */
     struct sfs_group **groups;                /* by group number; NULL where there is none */
     uint32_t group_cap;
+    struct sfs_cond turns;                    /* with `lock`: some group's turn passed */
     uint64_t txn, committed, seq, next_id, tenure, host;
     struct sfs_commit last;                   /* the newest durable record */
     uint64_t rows_reused;                     /* rows handed out that had been freed before; for tests */
@@ -180,6 +185,9 @@ bool sfs_group_whole(struct sfs_pool *pool, const struct sfs_group *group);
 /* A row whose state is dead, whose freeing is old enough; marks it taken (in_flight++, txn = now). SFS_E_NOSPC when the
  * group has none; rows must be loaded. Sequential groups hand out write_row, write_row + 1 … only. locked. */
 int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row);
+/* Of a sequential group each row that was taken must be written, in this order; whoever cannot closes the group. Calls
+ * that write wait for those that took earlier rows. locked. Does nothing to other groups. */
+void sfs_group_close(struct sfs_pool *pool, struct sfs_group *group);
 /* Landing groups: `rows` consecutive rows at the log's end. NOSPC when they do not fit. locked. */
 int sfs_group_take_log(struct sfs_pool *pool, struct sfs_group *group, uint32_t rows, uint64_t *offset);
 void sfs_group_row_done(struct sfs_pool *pool, struct sfs_group *group);           /* in_flight--. locked */

@@ -131,6 +131,13 @@ int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uin
     }
     complete_row(pool, job, row, data, s, entries);
     sfs_mutex_lock(&pool->lock);
+    int err = sfs_turn_take(pool, group, row, 1, job);
+    if (err) {
+        sfs_mutex_unlock(&pool->lock);
+        sfs_free(pool->env, job->parity);
+        sfs_free(pool->env, job);
+        return err;
+    }
     bool there = sfs_group_resolve(pool, group, row, 1, &job->group, job->targets);
     SFS_ASSERT(there); /* a group with a row in flight is not freed */
     job->epoch = sfs_pool_io_begin(pool);
@@ -142,6 +149,11 @@ int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uin
                                       .buf = c < k ? data + (size_t)c * unit
                                                    : job->parity + (size_t)(c - k) * unit};
     sfs_io_submit(pool->env, &job->batch, job->ios, job->columns);
+    if (job->group.sequential) {
+        sfs_mutex_lock(&pool->lock);
+        sfs_turns_pass(pool, job);
+        sfs_mutex_unlock(&pool->lock);
+    }
     *out = job;
     return SCALEFS_OK;
 }
@@ -158,6 +170,26 @@ static void note_left_out(struct sfs_pool *pool, const struct sfs_target *t)
         m->dirty = true;
     }
     sfs_mutex_unlock(&pool->lock);
+}
+
+/* What was left out of a sequential group cannot be made up for there. */
+static void close_group(struct sfs_pool *pool, uint32_t group)
+{
+    sfs_mutex_lock(&pool->lock);
+    struct sfs_group *g = sfs_group_of(pool, group);
+    if (g)
+        sfs_group_close(pool, g);
+    sfs_mutex_unlock(&pool->lock);
+}
+
+static void run_in_turn(struct sfs_pool *pool, struct sfs_io *ios, size_t count, const void *who)
+{
+    struct sfs_io_batch batch;
+    sfs_io_submit(pool->env, &batch, ios, count);
+    sfs_mutex_lock(&pool->lock);
+    sfs_turns_pass(pool, who);
+    sfs_mutex_unlock(&pool->lock);
+    sfs_io_wait(&batch);
 }
 
 /* After the I/O: how many columns were written; *full: some backing file could not grow. */
@@ -196,6 +228,8 @@ int sfs_row_write_finish(struct sfs_row_job *job)
     bool full = false;
     sfs_io_wait(&job->batch);
     unsigned written = count_written(pool, job->ios, job->targets, job->columns, &full);
+    if (written < job->columns && job->group.sequential)
+        close_group(pool, job->group.group);
     int err = write_result(pool, written, job->group.k, full);
     if (!err)
         sfs_pool_wrote(pool, job->suspensions);
@@ -258,23 +292,41 @@ int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count)
         return SCALEFS_E_NOMEM;
     }
     sfs_mutex_lock(&pool->lock);
+    bool ordered = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct sfs_group *group = sfs_group_of(pool, puts[i].place.group);
+        uint32_t row = (uint32_t)(puts[i].place.offset >> group->record.unit_log2);
+        ordered = ordered || group->record.sequential;
+        puts[i].result = sfs_turn_take(pool, puts[i].place.group, row, puts[i].len >> group->record.unit_log2, puts);
+    }
     for (size_t i = 0; i < count; i++) {
         bool there = sfs_group_resolve(pool, puts[i].place.group, 0, 0, &g, targets + at);
         SFS_ASSERT(there && at + 1u + g.m <= total);
         copies_of(&puts[i], &g, targets + at, ios + at);
+        for (unsigned c = 0; puts[i].result && c < 1u + g.m; c++)
+            ios[at + c].disk = NULL;
         columns[i] = (struct put_columns){(unsigned)at, 1u + g.m};
         at += 1u + g.m;
     }
     unsigned epoch = sfs_pool_io_begin(pool);
     uint64_t suspensions = pool->suspensions;
     sfs_mutex_unlock(&pool->lock);
-    sfs_io_run(pool->env, ios, at);
+    if (ordered)
+        run_in_turn(pool, ios, at, puts);
+    else
+        sfs_io_run(pool->env, ios, at);
     int err = SCALEFS_OK;
     bool good = false;
     for (size_t i = 0; i < count; i++) {
         bool full = false;
         unsigned first = columns[i].first;
+        if (puts[i].result) { /* its group was closed before */
+            err = err ? err : puts[i].result;
+            continue;
+        }
         unsigned written = count_written(pool, ios + first, targets + first, columns[i].count, &full);
+        if (written < columns[i].count && ordered)
+            close_group(pool, puts[i].place.group);
         puts[i].result = write_result(pool, written, 1, full);
         if (puts[i].result && !err)
             err = puts[i].result;

@@ -17,8 +17,34 @@ bool sfs_member_usable(const struct sfs_member *m)
     return m->used && m->disk && (m->record.state == SFS_DISK_ONLINE || m->record.state == SFS_DISK_JOINING);
 }
 
+uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool)
+{
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used && pool->members[i].record.layout == SFS_LAYOUT_ZONED)
+            return pool->members[i].record.atom_bytes;
+    return 0;
+}
+
+static uint8_t log2_of(uint32_t bytes)
+{
+    uint8_t log2 = 0;
+    while (bytes >>= 1)
+        log2++;
+    return log2;
+}
+
+/* Atoms of 4 MiB as atoms of that member. */
+static uint32_t in_atoms_of(const struct sfs_member *m, uint32_t atoms)
+{
+    uint32_t each = m->record.atom_bytes / SFS_ATOM_BYTES;
+    return (atoms + each - 1) / each;
+}
+
 uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class)
 {
+    uint32_t zone = sfs_pool_zone_bytes(pool);
+    if (zone)
+        return log2_of(zone);
     uint32_t smallest = UINT32_MAX;
     for (unsigned i = 0; i < pool->member_count; i++)
         if (sfs_member_usable(&pool->members[i]) && pool->members[i].record.atoms < smallest)
@@ -72,6 +98,7 @@ void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve
         /* Without room for nodes nothing works; a tiny disk spares little for cleaning. */
         uint32_t share = pool->members[best].record.atoms / RESERVE_SHARE, clean = atoms_for(pool, SFS_CLASS_DATA);
         reserve[best] = nodes + (clean < share ? clean : share);
+        reserve[best] = in_atoms_of(&pool->members[best], reserve[best]);
         if (!reserve[best])
             return;
     }
@@ -140,6 +167,8 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
         for (size_t p = 0; p < pool->pending_count && !empty; p++) /* some commits, and they are free */
             atoms += pool->pending[p].disk == pool->members[i].record.index ? pool->pending[p].atoms : 0;
         disks[i].free_columns = disks[i].usable && atoms > reserve[i] ? atoms - reserve[i] : 0;
+        if (disks[i].usable) /* columns of 4 MiB are counted */
+            disks[i].free_columns *= pool->members[i].record.atom_bytes / SFS_ATOM_BYTES;
     }
     sfs_placement_capacity(&wish, disks, pool->member_count, &room);
     return payload(pool, &room);

@@ -87,8 +87,11 @@ def label(data, offset):
     found = c.named(refuse="Q", read_only="Q", ignore="Q", uuid="16s", index="H", role="B", layout="B",
                     sector="I", size="Q", data_offset="Q", atoms="I", table_slots="I", joined="q")
     found.update(pool=pool, name=c.padded_text(), station=c.padded_text())
+    found["atom_bytes"] = c.take("I")
     if found["refuse"]:
         raise Bad("the label has unknown refuse bits")
+    if found["layout"] or found["atom_bytes"] != ATOM:
+        raise Bad("a zoned disk, or the size of its atoms")
     if found["data_offset"] % ATOM or \
             SLOTS_AT + found["table_slots"] * BLOCK > found["data_offset"] or \
             found["data_offset"] + found["atoms"] * ATOM > found["size"]:
@@ -156,8 +159,8 @@ def record_config(payload):
 
 def record_disk(payload):
     c = Cursor(payload)
-    found = c.named(index="H", uuid="16s", state="B", role="B", size="Q", data_offset="Q", atoms="I",
-                    table_slots="I", sector="I", flushed_txn="Q", errors="3Q", replaced_by="H")
+    found = c.named(index="H", uuid="16s", state="B", role="B", layout="B", size="Q", data_offset="Q", atoms="I",
+                    table_slots="I", sector="I", atom_bytes="I", flushed_txn="Q", errors="3Q", replaced_by="H")
     found["station"] = c.raw(c.take("B")).decode("utf-8", "surrogateescape")
     found["path"] = c.raw(c.take("H")).decode("utf-8", "surrogateescape")
     return found

@@ -46,6 +46,8 @@ static struct sfs_disk_record some_disk(void)
     r.atoms = (uint32_t)test_random();
     r.table_slots = (uint32_t)test_random();
     r.sector_bytes = test_below(2) ? 512 : 4096;
+    r.layout = test_below(2);
+    r.atom_bytes = SFS_ATOM_BYTES << (r.layout ? test_below(9) : 0);
     r.flushed_txn = test_random();
     r.read_errors = test_random();
     r.write_errors = test_random();
@@ -190,7 +192,7 @@ static void lengths_are_those_of_the_document(void)
     struct sfs_disk_record d = some_disk();
     w = sfs_writer(bytes, sizeof bytes);
     sfs_diskrec_put(&w, &d);
-    CHECK_EQ(sfs_get16(bytes + 2), 85 + strlen(d.station) + strlen(d.path));
+    CHECK_EQ(sfs_get16(bytes + 2), 90 + strlen(d.station) + strlen(d.path));
 }
 
 static void a_cut_payload_is_refused(void)
