@@ -488,7 +488,13 @@ void sfs_space_count(struct sfs_store *s)
             landed += g->count.live;
         }
     }
-    s->free_estimate = room > landed ? room - landed : 0; /* it will want wide rows */
+    /* What has landed will want wide rows; and the next fsync will want a log. */
+    const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0];
+    unsigned copies_of_log = pool->config.failover + 1u;
+    if (!s->open_groups[SFS_CLASS_LANDING][0])
+        landed += wide ? (uint64_t)SFS_ATOM_BYTES * copies_of_log * wide->record.k / (wide->record.k + wide->record.m)
+                       : SFS_ATOM_BYTES;
+    s->free_estimate = room > landed ? room - landed : 0;
     /* Atoms that nobody has can become metadata: as many copies on different disks as can be had, less one column each for a
      * system and a cleaner group. */
     unsigned copies = pool->config.failover + 1u < 2 ? 2 : pool->config.failover + 1u, disks = 0;
