@@ -53,8 +53,9 @@ static int open_disks(struct model *m, bool read_only, bool degraded, struct sfs
     return sfs_pool_open(m->w->env, present, count, &how, pool, info);
 }
 
-void pool_open(struct model *m, bool read_only)
+void pool_open(struct model *m, bool to_look)
 {
+    bool read_only = to_look && m->mode == MODE_CUT;
     struct sfs_pool *pool;
     struct scalefs_error_info info = {0};
     int err = open_disks(m, read_only, false, &pool, &info);
@@ -63,7 +64,7 @@ void pool_open(struct model *m, bool read_only)
     if (err)
         wrong(m, "the pool does not open: %s: %s", scalefs_error_text(err), info.text);
     struct sfs_store_options o = m->store_options;
-    o.no_background = read_only;
+    o.no_background = to_look;
     err = sfs_store_open(m->w->env, pool, &o, &m->store, &info);
     if (err)
         wrong(m, "the store does not open: %s: %s", scalefs_error_text(err), info.text);
@@ -71,6 +72,8 @@ void pool_open(struct model *m, bool read_only)
     m->last_committed = m->store->pool->committed;
     m->last_reused = m->store->pool->rows_reused;
     sfs_store_unlock(m->store);
+    if (m->mode == MODE_FAULT)
+        chaos_opened(m);
 }
 
 void fs_open(struct model *m, bool read_only)
@@ -138,6 +141,7 @@ static void work(struct world *w, void *arg)
     struct client_task tasks[CLIENTS];
     struct sfs_task *task[CLIENTS], *chaos = NULL;
     m->w = w;
+    m->calm = false;
     pool_open(m, false);
     fs_open(m, false);
     if (!m->ready)
@@ -254,9 +258,12 @@ static bool run_lives(struct model *m)
         return false;
     if (m->mode == MODE_FAULT)
         chaos_begin(m);
-    for (unsigned n = 0; n < LIVES_MIN || (!enough(&m->counts) && n < LIVES_MAX); n++) {
+    bool last = false;
+    for (unsigned n = 0; !last; n++) {
         struct world_life life = {.main = work, .kill = prng_chance(p, 1, 4)};
-        if (prng_chance(p, m->mode == MODE_CUT ? 5 : 1, 6))
+        /* The last one ends by itself, so that a pool with faults is seen to recover. */
+        last = n + 1 >= LIVES_MIN && (enough(&m->counts) || n + 1 >= LIVES_MAX);
+        if (prng_chance(p, m->mode == MODE_CUT ? 5 : 3, 6) && !last)
             life.cut_at_io = prng_chance(p, 1, 8) ? 1 + prng_below(p, 400) : 1 + prng_below(p, usual);
         m->counts.lives++;
         if (m->mode == MODE_FAULT)

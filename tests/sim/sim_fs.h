@@ -191,7 +191,13 @@ struct model {
     unsigned running; /* clients */
     uint64_t torn_records; /* commit records that the check found damaged */
     /* Faults. */
-    bool absent_ok; /* some disks may be away */
+    bool absent_ok;         /* some disks may be away */
+    bool calm;              /* all was put right at the end of the last life: nothing may be wrong */
+    struct sim_rates rates;
+    struct prng chaos;
+    uint16_t member[DISKS]; /* of each disk of the farm: which member of the pool it is; 0: none */
+    char problems[20][160]; /* that the check found */
+    unsigned problem_count;
 };
 
 #define N(x) ((unsigned long long)(x))
@@ -205,8 +211,10 @@ void trace(struct model *m, const char *format, ...);
             wrong(m, "%s:%d: %s: %s", __FILE__, __LINE__, #call, scalefs_error_text(must_err));              \
     } while (0)
 
-/* Opens pool and store (read-only: nothing runs in the background), and the file system. */
-void pool_open(struct model *m, bool read_only);
+/* Opens pool and store. To look at them (then nothing runs in the background) they are opened for reading only; where faults
+ * come, for writing: what was found must be committed on all disks before it can be relied on, since a disk that alone
+ * has the newest record may be the next to fail. */
+void pool_open(struct model *m, bool to_look);
 void fs_open(struct model *m, bool read_only);
 void all_close(struct model *m);
 
@@ -258,6 +266,7 @@ bool before_check(struct model *m);
 /* sim_fs_chaos.c */
 void chaos_begin(struct model *m);              /* of a seed */
 void chaos_between(struct model *m);            /* lives */
+void chaos_opened(struct model *m);             /* the pool */
 void chaos_run(void *model);                    /* a task beside the clients, until none runs */
 void chaos_calm(struct model *m);               /* before the last verification: everything is put right */
 

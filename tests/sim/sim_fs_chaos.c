@@ -1,22 +1,339 @@
-/* Faults, and disks that come and go. See sim_fs.h. */
+/* Faults, and disks that come and go. See sim_fs.h.
+ *
+ * The simulated disks have faults at rates that the seed chooses, on `failover` disks at a time at most. A task beside
+ * the clients pulls disks (within the same bound), brings them back, replaces them, scrubs. Disks that were affected count as
+ * good again (a new epoch) when the pool says that it is healthy with nothing left to do and no page of theirs is damaged:
+ * so the pool's word is what the next faults put to the test.
+ */
 #include "sim/sim_fs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+enum { SPARES = 2, PATIENCE_S = 1200 };
+
+/* --- faults ----------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t some(struct prng *p, uint32_t most)
+{
+    return prng_chance(p, 1, 2) ? (uint32_t)prng_skewed(p, most) : 0;
+}
 
 void chaos_begin(struct model *m)
 {
-    (void)m;
+    struct prng *p = &m->w->prng;
+    for (unsigned i = 0; i < SPARES; i++) {
+        struct sim_disk_options o = {.size_bytes = 144u << 20, .discard = prng_chance(p, 1, 2), .mean_latency_ns = 200000};
+        sim_farm_add(m->w->farm, &o);
+    }
+    m->rates = (struct sim_rates){.read_error = some(p, 4000), .read_error_sticky = some(p, 2000),
+                                  .write_error = some(p, 400), .flush_error = some(p, 2000), .rot = some(p, 1000),
+                                  .lost_write = some(p, 1000), .misdirected = some(p, 500), .gone = some(p, 200)};
+    sim_farm_set_budget(m->w->farm, m->failover);
+}
+
+static bool may_affect(struct model *m, struct sim_disk *d)
+{
+    return sim_disk_is_affected(d) || sim_farm_affected(m->w->farm) < m->failover;
+}
+
+static unsigned away(struct model *m)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
+        n += m->member[i] && sim_disk_is_away(sim_farm_disk(m->w->farm, i));
+    return n;
 }
 
 void chaos_between(struct model *m)
 {
-    (void)m;
+    struct prng *p = &m->w->prng;
+    sim_farm_set_rates(m->w->farm, &m->rates);
+    sim_farm_set_budget(m->w->farm, m->failover);
+    for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++) {
+        struct sim_disk *d = sim_farm_disk(m->w->farm, i);
+        if (sim_disk_is_away(d) && prng_chance(p, 1, 2)) {
+            sim_disk_return(d);
+            m->counts.returned++;
+        } else if (m->member[i] && !sim_disk_is_away(d) && prng_chance(p, 1, 8) && may_affect(m, d)) {
+            sim_disk_pull(d);
+            m->counts.pulled++;
+        }
+    }
+    m->absent_ok = away(m) > 0;
+}
+
+/* --- what the pool says ---------------------------------------------------------------------------------------------------- */
+
+struct standing {
+    unsigned absent, behind, used;
+    bool healthy; /* and nothing to do */
+};
+
+/* Which disk of the farm is which member; how the members are. */
+static void look(struct model *m, struct standing *st)
+{
+    struct sfs_store *s = m->store;
+    enum scalefs_pool_state state;
+    unsigned left;
+    char action[512];
+    uint16_t seen[DISKS] = {0};
+    *st = (struct standing){0};
+    sfs_store_lock(s);
+    for (unsigned i = 0; i < s->pool->member_count; i++) {
+        const struct sfs_member *member = &s->pool->members[i];
+        if (!member->used)
+            continue;
+        st->used++;
+        st->absent += !member->disk;
+        st->behind += member->disk && !member->complete;
+        if (member->disk)
+            seen[sim_disk_index(sim_disk_of(member->disk))] = member->record.index;
+        for (unsigned d = 0; d < DISKS && !member->disk; d++)
+            if (m->member[d] == member->record.index)
+                seen[d] = member->record.index;
+    }
+    memcpy(m->member, seen, sizeof seen);
+    sfs_store_unlock(s);
+    sfs_care_state(s, &state, &left, action, sizeof action);
+    st->healthy = state == SCALEFS_HEALTHY && left >= m->failover && !st->absent && !st->behind && sfs_care_idle(s);
+}
+
+void chaos_opened(struct model *m)
+{
+    struct standing st;
+    look(m, &st);
+}
+
+/* --- deeds ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Errors that a call may end with when a disk fails just now. */
+static bool unlucky(int err)
+{
+    return err == SCALEFS_E_IO || err == SCALEFS_E_GONE || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CORRUPT ||
+           err == SCALEFS_E_NOT_A_POOL;
+}
+
+static void pull(struct model *m, unsigned i)
+{
+    struct sim_disk *d = sim_farm_disk(m->w->farm, i);
+    if (!m->member[i] || sim_disk_is_away(d) || !may_affect(m, d))
+        return;
+    trace(m, "chaos: disk %u (member %u) is pulled", i, m->member[i]);
+    if (prng_chance(&m->chaos, 1, 3)) {
+        struct scalefs_error_info info = {0};
+        /* Nothing may befall one disk more meanwhile. */
+        sim_farm_set_budget(m->w->farm, sim_disk_is_affected(d) ? m->failover : m->failover - 1);
+        int err = sfs_care_offline(m->store, m->member[i], &info);
+        sim_farm_set_budget(m->w->farm, m->failover);
+        if (err && err != SCALEFS_E_BUSY && !unlucky(err))
+            wrong(m, "disk %u does not go offline: %s: %s", m->member[i], scalefs_error_text(err), info.text);
+    }
+    sim_disk_pull(d);
+    m->counts.pulled++;
+}
+
+static void bring_back(struct model *m, unsigned i)
+{
+    struct sim_disk *d = sim_farm_disk(m->w->farm, i);
+    struct sfs_disk *handle;
+    struct scalefs_error_info info = {0};
+    if (sim_disk_is_away(d)) {
+        sim_disk_return(d);
+        m->counts.returned++;
+    }
+    if (!m->member[i] || sim_disk_open(d, m->w->env, &handle))
+        return; /* its old handle is not yet closed */
+    trace(m, "chaos: disk %u (member %u) comes back", i, m->member[i]);
+    int err = sfs_care_online(m->store, handle, &info);
+    if (!err)
+        return;
+    handle->ops->close(handle);
+    if (!unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_EXIST && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT)
+        wrong(m, "disk %u (member %u) does not come back: %s: %s", i, m->member[i], scalefs_error_text(err), info.text);
+}
+
+/* The new member may be absent already when one looks for it. */
+static void note_heir(struct model *m, uint16_t old, unsigned spare)
+{
+    sfs_store_lock(m->store);
+    const struct sfs_member *member = sfs_member_of(m->store->pool, old);
+    if (member && member->record.replaced_by != SFS_NONE16)
+        m->member[spare] = member->record.replaced_by;
+    sfs_store_unlock(m->store);
+}
+
+static void replace(struct model *m, unsigned old, unsigned spare)
+{
+    struct sfs_disk *handle;
+    struct scalefs_error_info info = {0};
+    /* What it takes over from a good disk must be as safe as it was there. */
+    if (!m->member[old] || m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) ||
+        sim_disk_open(sim_farm_disk(m->w->farm, spare), m->w->env, &handle))
+        return;
+    trace(m, "chaos: disk %u (member %u) is replaced by disk %u", old, m->member[old], spare);
+    uint16_t index = m->member[old];
+    int err = sfs_care_replace(m->store, index, handle, &info);
+    if (!err) {
+        note_heir(m, index, spare);
+        m->counts.replaced++;
+        return;
+    }
+    handle->ops->close(handle);
+    if (!unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC)
+        wrong(m, "disk %u (member %u) cannot be replaced: %s: %s", old, m->member[old], scalefs_error_text(err), info.text);
+}
+
+static void scrub(struct model *m, enum scalefs_scrub_verb verb)
+{
+    struct scalefs_error_info info = {0};
+    int err = sfs_care_scrub(m->store, verb, &info);
+    trace(m, "chaos: scrub %d: %s", (int)verb, scalefs_error_name(err));
+    m->counts.scrubs += !err && verb == SCALEFS_SCRUB_START;
+    if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !unlucky(err))
+        wrong(m, "scrub: %s: %s", scalefs_error_text(err), info.text);
+}
+
+/* Disks that belong to no member any more are emptied: spares again. */
+static void clean_spares(struct model *m)
+{
+    for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++) {
+        struct sim_disk *d = sim_farm_disk(m->w->farm, i);
+        struct sfs_disk *handle;
+        if (m->member[i] || !sim_disk_stored_pages(d))
+            continue;
+        sim_disk_return(d);
+        if (sim_disk_open(d, m->w->env, &handle))
+            continue; /* the pool still has it open */
+        handle->ops->close(handle);
+        sim_disk_replace(d);
+    }
+}
+
+static void new_epoch(struct model *m)
+{
+    clean_spares(m);
+    if (!sim_farm_affected(m->w->farm))
+        return;
+    sim_farm_new_epoch(m->w->farm);
+    trace(m, "chaos: a new epoch; %u disks affected", sim_farm_affected(m->w->farm));
+}
+
+static void deed(struct model *m)
+{
+    struct prng *p = &m->chaos;
+    struct standing st;
+    unsigned count = sim_farm_count(m->w->farm), i = (unsigned)prng_below(p, count), j = (unsigned)prng_below(p, count);
+    look(m, &st);
+    if (st.healthy)
+        new_epoch(m);
+    switch (prng_below(p, 8)) {
+    case 0:
+        pull(m, i);
+        break;
+    case 1:
+        replace(m, i, j);
+        break;
+    case 2:
+        scrub(m, prng_chance(p, 2, 3) ? SCALEFS_SCRUB_START : (enum scalefs_scrub_verb)prng_below(p, 4));
+        break;
+    default:
+        if (st.absent)
+            for (i = 0; i < count; i++)
+                if (m->member[i] && prng_chance(p, 1, 3))
+                    bring_back(m, i);
+    }
 }
 
 void chaos_run(void *arg)
 {
-    (void)arg;
+    struct model *m = arg;
+    prng_stream(&m->chaos, m->w->seed, 5000 + m->w->life);
+    while (m->running) {
+        sfs_task_sleep(m->w->env, 1 + prng_skewed(&m->chaos, 400000000));
+        if (m->running)
+            deed(m);
+    }
+}
+
+/* --- calm ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Groups that a single failure would hurt, or that hold something on a disk that is not whole. */
+static void print_groups(struct model *m)
+{
+    struct sfs_pool *pool = m->store->pool;
+    sfs_store_lock(m->store);
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (!g)
+            continue;
+        fprintf(stderr, "# group %u: class %u, %u + %u, state %u, live %llu%s, on", i, g->record.class, g->record.k,
+                g->record.m, g->record.state, N(g->count.live), g->moving ? ", moving" : "");
+        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
+            fprintf(stderr, " %u", g->record.columns[c].disk);
+        fputc('\n', stderr);
+    }
+    sfs_store_unlock(m->store);
+}
+
+static void not_calm(struct model *m, const struct standing *st)
+{
+    enum scalefs_pool_state state;
+    unsigned left;
+    char action[512];
+    struct scalefs_task_status tasks[8];
+    size_t count;
+    sfs_care_state(m->store, &state, &left, action, sizeof action);
+    sfs_care_tasks(m->store, tasks, 8, &count);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, "# task %u: kind %d, state %d, disk %u, %llu of %llu, %s\n", tasks[i].id, (int)tasks[i].kind,
+                (int)tasks[i].state, tasks[i].disk, N(tasks[i].bytes_done), N(tasks[i].bytes_total),
+                tasks[i].reason);
+    print_groups(m);
+    wrong(m, "the pool does not become healthy: state %d, %u failures left of %u, %u disks absent, %u behind, %s: %s",
+          (int)state, left, m->failover, st->absent, st->behind, sfs_care_idle(m->store) ? "idle" : "busy",
+          action);
+}
+
+/* Until the pool is healthy and has nothing to do. */
+static void settle(struct model *m)
+{
+    struct standing st;
+    for (unsigned tries = 0; tries < PATIENCE_S * 10; tries++) {
+        look(m, &st);
+        if (st.healthy)
+            return;
+        for (unsigned i = 0; i < sim_farm_count(m->w->farm) && st.absent; i++)
+            if (m->member[i])
+                bring_back(m, i);
+        sfs_task_sleep(m->w->env, 100000000);
+    }
+    not_calm(m, &st);
 }
 
 void chaos_calm(struct model *m)
 {
-    (void)m;
+    static const struct sim_rates none;
+    struct standing st;
+    sim_farm_set_rates(m->w->farm, &none);
+    sim_farm_set_budget(m->w->farm, m->failover);
+    prng_stream(&m->chaos, m->w->seed, 6000 + m->w->life);
+    for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
+        sim_disk_return(sim_farm_disk(m->w->farm, i));
+    settle(m);
+    /* One that was paused or just begun does not matter: this one begins anew. */
+    scrub(m, SCALEFS_SCRUB_STOP);
+    scrub(m, SCALEFS_SCRUB_START);
+    settle(m);
+    look(m, &st);
+    new_epoch(m);
+    sfs_store_lock(m->store);
+    uint64_t lost = m->store->pool->config.extents_lost;
+    sfs_store_unlock(m->store);
+    if (lost)
+        wrong(m, "%llu extents were lost, with never more than %u disks affected", N(lost), m->failover);
+    m->absent_ok = false;
+    m->calm = true;
 }
