@@ -241,36 +241,48 @@ static void give_up(struct mover *m)
     sfs_free(m->s->env, m->found);
 }
 
+/* What still lives in these rows of a group is gathered. */
+static int gather_rows(struct mover *m, uint32_t group, const uint32_t *rows, size_t count)
+{
+    struct sfs_group_record g;
+    if (!sfs_group_copy(m->s->pool, group, &g))
+        return SCALEFS_E_CHANGED;
+    int err = SCALEFS_OK;
+    for (size_t i = 0; i < count && !err; i++) {
+        struct listing l;
+        err = row_listing(m->s, &g, rows[i], &l);
+        if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) {
+            err = SCALEFS_OK; /* it may have been freed meanwhile; what is lost stays */
+            continue;
+        }
+        if (err)
+            break;
+        err = gather(m, &l, group);
+        sfs_buffer_put(m->s, l.bytes, SFS_BUFFER_SMALL);
+    }
+    return err;
+}
+
+static int finish_moves(struct mover *m, int err, bool tail, size_t *moved)
+{
+    if (!err)
+        err = add_all(m);
+    if (err) {
+        give_up(m);
+        return err;
+    }
+    return commit(m, tail, moved);
+}
+
 int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved)
 {
     *moved = 0;
-    struct sfs_group_record g;
-    if (!sfs_group_copy(s->pool, group, &g))
-        return SCALEFS_E_CHANGED;
     struct mover m;
     int err = begin(s, &m);
     if (err)
         return err;
     sfs_batch_pad(m.batch);
-    for (size_t i = 0; i < count && !err; i++) {
-        struct listing l;
-        err = row_listing(s, &g, rows[i], &l);
-        if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) { /* it may have been freed meanwhile; what is lost stays */
-            err = SCALEFS_OK;
-            continue;
-        }
-        if (err)
-            break;
-        err = gather(&m, &l, group);
-        sfs_buffer_put(s, l.bytes, SFS_BUFFER_SMALL);
-    }
-    if (!err)
-        err = add_all(&m);
-    if (err) {
-        give_up(&m);
-        return err;
-    }
-    return commit(&m, tail, moved);
+    return finish_moves(&m, gather_rows(&m, group, rows, count), tail, moved);
 }
 
 int sfs_move_landing(struct sfs_store *s, uint32_t group)
@@ -328,7 +340,7 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
 
 /* --- compaction --- */
 
-/* Rows of one group that are least alive, at most `cap`, their live bytes together more than one row. */
+/* Rows of one group that are least alive, at most `cap`, and what would come free beside what lives in them. */
 static int find_rows(struct sfs_store *s, uint32_t group, uint32_t *rows, size_t cap, size_t *count, uint64_t *gain)
 {
     *count = 0;
@@ -363,7 +375,7 @@ static int find_rows(struct sfs_store *s, uint32_t group, uint32_t *rows, size_t
         if (*count * payload >= live + 2 * payload)
             break;
     }
-    if (*count * payload >= live + payload) /* at least one row comes free */
+    if (*count * payload > live)
         *gain = *count * payload - live;
     sfs_free(s->env, states);
     return there ? err : SCALEFS_E_CHANGED;
@@ -391,33 +403,42 @@ static uint32_t worst_group(struct sfs_store *s, const bool *looked, uint32_t co
 }
 
 #define COMPACT_ROWS 64
+#define COMPACT_BYTES (32u << 20)
 
+/* Rows of one or, where one has too few, several groups, until more than two whole rows come free. */
 static int compact(struct sfs_store *s)
 {
     uint32_t rows[COMPACT_ROWS], cap = s->pool->group_cap;
     bool *looked = sfs_zalloc(s->env, cap + 1);
-    if (!looked)
-        return SCALEFS_E_NOMEM;
-    int err = SCALEFS_E_NOSPC;
-    for (;;) {
+    struct mover m;
+    int err = looked ? begin(s, &m) : SCALEFS_E_NOMEM;
+    if (err) {
+        sfs_free(s->env, looked);
+        return err;
+    }
+    sfs_batch_pad(m.batch);
+    uint64_t gained = 0;
+    while (!err && gained < 2 * SFS_ROW_TARGET_BYTES && m.found_bytes < COMPACT_BYTES) {
         uint32_t group = worst_group(s, looked, cap);
         if (group == SFS_NONE32)
             break;
         looked[group] = true;
-        size_t count, moved = 0;
+        size_t count;
         uint64_t gain;
-        int failed = find_rows(s, group, rows, COMPACT_ROWS, &count, &gain);
-        if (!failed && gain > 0)
-            failed = sfs_move_rows(s, group, rows, count, false, &moved);
-        if (failed && failed != SCALEFS_E_CHANGED)
-            err = failed;
-        else if (moved > 0)
+        err = find_rows(s, group, rows, COMPACT_ROWS, &count, &gain);
+        if (!err && gain > 0)
+            err = gather_rows(&m, group, rows, count);
+        if (!err)
+            gained += gain;
+        else if (err == SCALEFS_E_CHANGED)
             err = SCALEFS_OK;
-        if (failed != SCALEFS_E_CHANGED && (failed || moved > 0))
-            break;
     }
     sfs_free(s->env, looked);
-    return err;
+    size_t moved = 0;
+    if (!err && gained < SFS_ROW_TARGET_BYTES)
+        err = SCALEFS_E_NOSPC; /* what is dead is too scattered to be worth a row */
+    err = finish_moves(&m, err, false, &moved);
+    return err ? err : moved > 0 ? SCALEFS_OK : SCALEFS_E_NOSPC;
 }
 
 /* A log that is not being filled (any more, or since the last opening). */
