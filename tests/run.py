@@ -311,6 +311,7 @@ def main():
             sys.exit(f"there is no stage {name}; --list names them")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scratch = tempfile.mkdtemp(prefix="scalefs-test.")
+    os.chmod(scratch, 0o711)  # some tests act as another user below it
     os.environ["TMPDIR"] = os.path.join(scratch, "tmp")  # what is started leaves nothing elsewhere
     os.mkdir(os.environ["TMPDIR"])
     suites = []
