@@ -162,9 +162,12 @@ static void run(void *context)
     while (!care->stopping) {
         uint64_t seen = care->wakes;
         care->busy = true;
+        care->failures_left = sfs_care_failures_left(s);
         sfs_store_unlock(s);
         bool did = sfs_care_step(s);
         sfs_store_lock(s);
+        if (did)
+            care->applied = s->applied;
         if (did || care->stopping)
             continue;
         if (care->wakes == seen) {

@@ -43,6 +43,8 @@ struct sfs_care {
     struct sfs_cond wake; /* with the core lock */
     bool stopping;
     bool busy;       /* a step is being made, or there may be one to make */
+    uint64_t applied; /* the store's, after the last step: until that is durable a cut undoes the step */
+    unsigned failures_left; /* before that step */
     bool retry;      /* something failed that may go better later */
     bool retry_soon; /* something waits for others who will be done soon */
     uint64_t wakes;  /* rises with everything that may give the task something to do */
@@ -154,6 +156,8 @@ bool sfs_care_drain_step(struct sfs_care *care);
 bool sfs_care_convert_step(struct sfs_care *care);
 bool sfs_care_scrub_step(struct sfs_care *care);
 
+/* How many more disks may go with nothing lost, a cut included. locked */
+unsigned sfs_care_failures_left(struct sfs_store *s);
 /* Is what lives in this group to be written anew, for more redundancy? locked */
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
 

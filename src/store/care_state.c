@@ -154,7 +154,7 @@ bool sfs_care_idle(struct sfs_store *s)
     sfs_store_lock(s);
     if (s->care && !s->pool->read_only && !s->pool->suspended) {
         size_t n = list_tasks(s, tasks, 16);
-        busy = n > 16 || s->care->busy;
+        busy = n > 16 || s->care->busy || s->durable < s->care->applied;
         for (size_t i = 0; i < n && i < 16; i++)
             busy = busy || tasks[i].state == SCALEFS_TASK_RUNNING;
     }
@@ -198,6 +198,15 @@ static unsigned failures_left(struct sfs_pool *pool)
         if (spare < left)
             left = spare;
     }
+    return left;
+}
+
+unsigned sfs_care_failures_left(struct sfs_store *s)
+{
+    unsigned left = failures_left(s->pool);
+    /* What was moved to a better place counts there when it is durable. */
+    if (s->care && s->durable < s->care->applied && left > s->care->failures_left)
+        left = s->care->failures_left;
     return left;
 }
 
@@ -284,7 +293,7 @@ void sfs_care_state(struct sfs_store *s, enum scalefs_pool_state *state, unsigne
     action[0] = 0;
     sfs_store_lock(s);
     struct sfs_pool *pool = s->pool;
-    *left = failures_left(pool);
+    *left = sfs_care_failures_left(s);
     if (pool->suspended) {
         *state = SCALEFS_SUSPENDED;
         *left = 0;
