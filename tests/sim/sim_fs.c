@@ -112,7 +112,7 @@ static void format(struct world *w, void *arg)
 
 static void root_name(unsigned client, char name[4])
 {
-    snprintf(name, 4, "c%u", client);
+    snprintf(name, 4, "c%u", client % 100);
 }
 
 /* The clients' directories and the shared files; then a sync. */
