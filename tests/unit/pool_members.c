@@ -21,9 +21,12 @@ static int add_row(struct world *w, struct sfs_pool *pool, struct rows *rows, ui
         rows->data[row] = sfs_alloc_io(w->env, bytes);
     memset(rows->data[row], 0, bytes);
     prng_fill(&w->prng, rows->data[row], len);
-    rows->entry[row] = (struct sfs_entry){.id = row + 1, .birth = pool->txn, .stored = len, .raw = len,
+    sfs_mutex_lock(&pool->lock);
+    uint64_t txn = pool->txn;
+    sfs_mutex_unlock(&pool->lock);
+    rows->entry[row] = (struct sfs_entry){.id = row + 1, .birth = txn, .stored = len, .raw = len,
                                           .sums = (uint16_t)((len + SFS_SUM_BYTES - 1) / SFS_SUM_BYTES)};
-    rows->s[row] = (struct sfs_summary){.blocks = 1, .entries = 1, .txn = pool->txn};
+    rows->s[row] = (struct sfs_summary){.blocks = 1, .entries = 1, .txn = txn};
     int err = sfs_row_write(pool, g->group, row, rows->data[row], &rows->s[row], &rows->entry[row]);
     if (!err) {
         sfs_mutex_lock(&pool->lock);
@@ -451,24 +454,48 @@ struct busy {
     unsigned errors;
 };
 
+/* What the tasks share is read and written under the pool's lock. */
+static bool goes_on(struct busy *b)
+{
+    sfs_mutex_lock(&b->pool->lock);
+    bool stop = b->stop;
+    sfs_mutex_unlock(&b->pool->lock);
+    return !stop;
+}
+
+static uint32_t written(struct busy *b)
+{
+    sfs_mutex_lock(&b->pool->lock);
+    uint32_t n = b->written;
+    sfs_mutex_unlock(&b->pool->lock);
+    return n;
+}
+
+static void note(struct busy *b, bool failed, bool wrote)
+{
+    sfs_mutex_lock(&b->pool->lock);
+    b->errors += failed;
+    b->written += wrote;
+    sfs_mutex_unlock(&b->pool->lock);
+}
+
 static void writer_task(void *arg)
 {
     struct busy *b = arg;
-    uint32_t row = 0;
-    while (!b->stop) {
+    for (uint32_t row = 0; goes_on(b); row = (row + 1) % ROWS) {
+        sfs_mutex_lock(&b->pool->lock);
         if (b->rows.group->rows[row].live)
             sfs_group_live(b->pool, b->rows.group, row, -(int64_t)b->rows.group->rows[row].live);
-        b->errors += add_row(b->w, b->pool, &b->rows, row) != SCALEFS_OK;
-        row = (row + 1) % ROWS;
-        b->written++;
+        sfs_mutex_unlock(&b->pool->lock);
+        note(b, add_row(b->w, b->pool, &b->rows, row) != SCALEFS_OK, true);
     }
 }
 
 static void committer_task(void *arg)
 {
     struct busy *b = arg;
-    while (!b->stop) {
-        b->errors += commit(b->pool, 1) != SCALEFS_OK;
+    while (goes_on(b)) {
+        note(b, commit(b->pool, 1) != SCALEFS_OK, false);
         sfs_task_sleep(b->pool->env, 1000000);
     }
 }
@@ -477,7 +504,7 @@ static void reader_task(void *arg)
 {
     struct busy *b = arg;
     struct sfs_row_image im;
-    for (uint32_t row = 0; !b->stop; row = (row + 1) % ROWS) {
+    for (uint32_t row = 0; goes_on(b); row = (row + 1) % ROWS) {
         sfs_row_read(b->pool, b->rows.group->record.group, row, 1, &im);
         sfs_row_image_free(b->pool, &im);
     }
@@ -494,23 +521,27 @@ static void busy_life(struct world *w, void *arg)
     MUST(w, sfs_task_start(w->env, "writer", writer_task, &b, &tasks[0]));
     MUST(w, sfs_task_start(w->env, "committer", committer_task, &b, &tasks[1]));
     MUST(w, sfs_task_start(w->env, "reader", reader_task, &b, &tasks[2]));
+    struct prng prng; /* the writer uses the world's */
+    prng_stream(&prng, w->seed, 12);
     for (unsigned i = 0; i < 12; i++) {
-        unsigned disk = (unsigned)prng_below(&w->prng, 4);
-        sfs_task_sleep(w->env, prng_below(&w->prng, 20) * 1000000);
+        unsigned disk = (unsigned)prng_below(&prng, 4);
+        sfs_task_sleep(w->env, prng_below(&prng, 20) * 1000000);
         MUST(w, sfs_member_offline(b.pool, (uint16_t)(disk + 1), NULL));
-        sfs_task_sleep(w->env, prng_below(&w->prng, 10) * 1000000);
+        sfs_task_sleep(w->env, prng_below(&prng, 10) * 1000000);
         /* The device is free: it can be opened, here and by others. */
         MUST(w, sfs_member_online(b.pool, open_disk(w, disk), NULL));
         /* As the store does when all that was owed is paid: here everything is written anew. */
-        uint32_t target = b.written + ROWS + 2;
-        while (b.written < target)
+        uint32_t target = written(&b) + ROWS + 2;
+        while (written(&b) < target)
             sfs_task_sleep(w->env, 1000000);
         sfs_mutex_lock(&b.pool->lock);
         struct sfs_member *m = sfs_member_of(b.pool, (uint16_t)(disk + 1));
         m->complete = m->dirty = true;
         sfs_mutex_unlock(&b.pool->lock);
     }
+    sfs_mutex_lock(&b.pool->lock);
     b.stop = true;
+    sfs_mutex_unlock(&b.pool->lock);
     for (unsigned i = 0; i < 3; i++)
         sfs_task_join(w->env, tasks[i]);
     NEED_EQ(w, b.errors, 0);
