@@ -42,7 +42,8 @@ static void image_room(struct image *im, uint64_t room)
 static void image_copy(struct image *to, const struct image *from)
 {
     image_room(to, from->size);
-    memset(to->bytes, 0, to->room);
+    if (to->room)
+        memset(to->bytes, 0, to->room);
     if (from->size)
         memcpy(to->bytes, from->bytes, from->size);
     to->size = from->size;
@@ -81,7 +82,8 @@ static void forget(struct file *f, size_t count)
     for (size_t i = 0; i < count; i++)
         free(f->changes[i].bytes);
     f->count -= count;
-    memmove(f->changes, f->changes + count, f->count * sizeof *f->changes);
+    if (f->count)
+        memmove(f->changes, f->changes + count, f->count * sizeof *f->changes);
 }
 
 void file_free(struct file *f)
