@@ -275,7 +275,8 @@ void promise_names(struct model *m, const struct promise *p)
         for (; n < c->op_count && c->ops[n].seq <= p->seq[i]; n++)
             tree_apply(&c->base, &c->ops[n]);
         c->op_count -= n;
-        memmove(c->ops, c->ops + n, c->op_count * sizeof *c->ops);
+        if (c->op_count)
+            memmove(c->ops, c->ops + n, c->op_count * sizeof *c->ops);
     }
 }
 
