@@ -59,7 +59,7 @@ void pool_open(struct model *m, bool to_look)
     struct sfs_pool *pool;
     struct scalefs_error_info info = {0};
     int err = open_disks(m, read_only, false, &pool, &info);
-    if (err == SCALEFS_E_MISSING && m->absent_ok)
+    if (err == SCALEFS_E_MISSING && chaos_absent(m))
         err = open_disks(m, read_only, true, &pool, &info);
     if (err)
         wrong(m, "the pool does not open: %s: %s", scalefs_error_text(err), info.text);
@@ -131,6 +131,7 @@ static void setup(struct model *m)
         c->now.node[0].ino = c->base.node[0].ino = attr.ino;
     }
     shared_setup(m);
+    ballast_setup(m);
     MUST(m, sfs_fs_sync(m->fs));
     m->ready = true;
 }
@@ -204,6 +205,12 @@ static struct model *model_new(uint64_t seed, enum mode mode, bool verbose, stru
     m->ops_each = 100 + (unsigned)prng_below(p, 500);
     m->sync_every = 8u << prng_below(p, 4);
     m->next_stamp = 1;
+    if (prng_chance(p, 1, 2)) {
+        m->ballast_count = CLIENTS * 3 * (20 + (uint32_t)prng_below(p, 180));
+        m->ballast = calloc(m->ballast_count, sizeof *m->ballast);
+        if (!m->ballast)
+            abort();
+    }
     for (unsigned i = 0; i < CLIENTS; i++) {
         m->client[i].number = i;
         tree_init(&m->client[i].now);
@@ -227,6 +234,7 @@ static void model_free(struct model *m)
         free(m->client[i].ops);
     }
     shared_free(&m->shared);
+    free(m->ballast);
     free(m);
 }
 

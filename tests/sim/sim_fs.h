@@ -5,10 +5,11 @@
  *   - `tree`: names, attributes and extended attributes now; `base`: as of the last acknowledged sync; `ops`: the operations
  *     in between, in order. After a cut the directory must be `base` after some first part of `ops`.
  *   - for each file its bytes now, its bytes as of the last acknowledged fsync or sync, and what changed them in between.
- * Beside that there are files that all clients write (sim_fs_shared.c).
+ * Beside that there are files that all clients write (sim_fs_shared.c), and many small
+ * inodes (sim_fs_ballast.c).
  *
  * Files: sim_fs.c (seeds, lives, arguments), sim_fs_model.c (names), sim_fs_data.c (bytes), sim_fs_client.c (operations on
- * names), sim_fs_io.c (operations on data), sim_fs_shared.c, sim_fs_verify.c (after a cut), sim_fs_before.c,
+ * names), sim_fs_io.c (operations on data), sim_fs_shared.c, sim_fs_ballast.c, sim_fs_verify.c (after a cut), sim_fs_before.c,
  * sim_fs_chaos.c (faults, disks that come and go).
  */
 #ifndef TESTS_SIM_SIM_FS_H
@@ -177,10 +178,14 @@ struct model {
     uint64_t file_max;    /* bytes */
     unsigned ops_each;    /* of a client in a life */
     unsigned sync_every;  /* one in so many operations */
-    bool eager;           /* fill the pool to the brim */
     bool ready;           /* the clients' directories are there, durably */
     struct client client[CLIENTS];
     struct shared shared;
+    struct ballast {
+        uint64_t ino;
+        uint32_t base, now; /* versions: durable, last begun */
+    } *ballast;
+    uint32_t ballast_count;
     uint64_t next_stamp;
     uint64_t last_committed, last_reused;
     struct counts counts;
@@ -191,7 +196,6 @@ struct model {
     unsigned running; /* clients */
     uint64_t torn_records; /* commit records that the check found damaged */
     /* Faults. */
-    bool absent_ok;         /* some disks may be away */
     bool calm;              /* all was put right at the end of the last life: nothing may be wrong */
     struct sim_rates rates;
     struct prng chaos;
@@ -255,6 +259,12 @@ void shared_verify(struct model *m);
 uint64_t shared_log_end(const struct shared *s); /* bytes without a gap */
 void shared_free(struct shared *s);
 
+/* sim_fs_ballast.c */
+void ballast_setup(struct model *m);
+void ballast_step(struct model *m, struct client *c);
+void ballast_promised(struct model *m, const uint64_t *seq); /* of each client */
+void ballast_verify(struct model *m);
+
 /* sim_fs_verify.c: a life of its own after each other one. */
 void verify(struct world *w, void *model);
 void check_pool(struct model *m); /* everything below the files */
@@ -267,6 +277,7 @@ bool before_check(struct model *m);
 void chaos_begin(struct model *m);              /* of a seed */
 void chaos_between(struct model *m);            /* lives */
 void chaos_opened(struct model *m);             /* the pool */
+bool chaos_absent(struct model *m);             /* is a disk of the pool away? */
 void chaos_run(void *model);                    /* a task beside the clients, until none runs */
 void chaos_calm(struct model *m);               /* before the last verification: everything is put right */
 

@@ -24,6 +24,8 @@ static uint32_t some(struct prng *p, uint32_t most)
 void chaos_begin(struct model *m)
 {
     struct prng *p = &m->w->prng;
+    for (unsigned i = 0; i < m->disks; i++)
+        m->member[i] = (uint16_t)(i + 1); /* as a new pool numbers them */
     for (unsigned i = 0; i < SPARES; i++) {
         struct sim_disk_options o = {.size_bytes = 144u << 20, .discard = prng_chance(p, 1, 2), .mean_latency_ns = 200000};
         sim_farm_add(m->w->farm, &o);
@@ -39,12 +41,12 @@ static bool may_affect(struct model *m, struct sim_disk *d)
     return sim_disk_is_affected(d) || sim_farm_affected(m->w->farm) < m->failover;
 }
 
-static unsigned away(struct model *m)
+bool chaos_absent(struct model *m)
 {
-    unsigned n = 0;
+    bool absent = false;
     for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
-        n += m->member[i] && sim_disk_is_away(sim_farm_disk(m->w->farm, i));
-    return n;
+        absent = absent || (m->member[i] && sim_disk_is_away(sim_farm_disk(m->w->farm, i)));
+    return absent;
 }
 
 void chaos_between(struct model *m)
@@ -62,7 +64,6 @@ void chaos_between(struct model *m)
             m->counts.pulled++;
         }
     }
-    m->absent_ok = away(m) > 0;
 }
 
 /* --- what the pool says ---------------------------------------------------------------------------------------------------- */
@@ -109,6 +110,31 @@ void chaos_opened(struct model *m)
 
 /* --- deeds ---------------------------------------------------------------------------------------------------------------------- */
 
+/* Groups that a single failure would hurt, or that hold something on a disk that is not whole. */
+static void print_groups(struct model *m)
+{
+    struct sfs_pool *pool = m->store->pool;
+    sfs_store_lock(m->store);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used)
+            fprintf(stderr, "# member %u: state %u, %s, %u atoms, %u free\n", pool->members[i].record.index,
+                    pool->members[i].record.state, pool->members[i].disk ? "there" : "absent",
+                    pool->members[i].record.atoms, pool->members[i].free_atoms);
+    fprintf(stderr, "# %zu columns wait to be free again\n", pool->pending_count);
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (!g)
+            continue;
+        fprintf(stderr, "# group %u: class %u, %u + %u, state %u, %u of %u rows, live %llu%s, on", i, g->record.class,
+                g->record.k, g->record.m, g->record.state, g->count.used_rows, g->record.rows, N(g->count.live),
+                g->moving ? ", moving" : "");
+        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
+            fprintf(stderr, " %u", g->record.columns[c].disk);
+        fputc('\n', stderr);
+    }
+    sfs_store_unlock(m->store);
+}
+
 /* Errors that a call may end with when a disk fails just now. */
 static bool unlucky(int err)
 {
@@ -124,11 +150,10 @@ static void pull(struct model *m, unsigned i)
     trace(m, "chaos: disk %u (member %u) is pulled", i, m->member[i]);
     if (prng_chance(&m->chaos, 1, 3)) {
         struct scalefs_error_info info = {0};
-        /* Nothing may befall one disk more meanwhile. */
-        sim_farm_set_budget(m->w->farm, sim_disk_is_affected(d) ? m->failover : m->failover - 1);
+        /* It counts as affected from now on, also when the power goes in the middle of this. */
+        sim_disk_make_unreadable(d, 0, 0);
         int err = sfs_care_offline(m->store, m->member[i], &info);
-        sim_farm_set_budget(m->w->farm, m->failover);
-        if (err && err != SCALEFS_E_BUSY && !unlucky(err))
+        if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && !unlucky(err))
             wrong(m, "disk %u does not go offline: %s: %s", m->member[i], scalefs_error_text(err), info.text);
     }
     sim_disk_pull(d);
@@ -192,6 +217,8 @@ static void scrub(struct model *m, enum scalefs_scrub_verb verb)
     int err = sfs_care_scrub(m->store, verb, &info);
     trace(m, "chaos: scrub %d: %s", (int)verb, scalefs_error_name(err));
     m->counts.scrubs += !err && verb == SCALEFS_SCRUB_START;
+    if (err == SCALEFS_E_NOSPC)
+        print_groups(m);
     if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !unlucky(err))
         wrong(m, "scrub: %s: %s", scalefs_error_text(err), info.text);
 }
@@ -260,24 +287,6 @@ void chaos_run(void *arg)
 
 /* --- calm ------------------------------------------------------------------------------------------------------------------------- */
 
-/* Groups that a single failure would hurt, or that hold something on a disk that is not whole. */
-static void print_groups(struct model *m)
-{
-    struct sfs_pool *pool = m->store->pool;
-    sfs_store_lock(m->store);
-    for (uint32_t i = 0; i < pool->group_cap; i++) {
-        const struct sfs_group *g = pool->groups[i];
-        if (!g)
-            continue;
-        fprintf(stderr, "# group %u: class %u, %u + %u, state %u, live %llu%s, on", i, g->record.class, g->record.k,
-                g->record.m, g->record.state, N(g->count.live), g->moving ? ", moving" : "");
-        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
-            fprintf(stderr, " %u", g->record.columns[c].disk);
-        fputc('\n', stderr);
-    }
-    sfs_store_unlock(m->store);
-}
-
 static void not_calm(struct model *m, const struct standing *st)
 {
     enum scalefs_pool_state state;
@@ -334,6 +343,5 @@ void chaos_calm(struct model *m)
     sfs_store_unlock(m->store);
     if (lost)
         wrong(m, "%llu extents were lost, with never more than %u disks affected", N(lost), m->failover);
-    m->absent_ok = false;
     m->calm = true;
 }

@@ -440,6 +440,8 @@ void client_run(void *arg)
             shared_step(m, c);
         else
             look(m, c);
+        if (m->ballast_count && prng_chance(p, 1, 3))
+            ballast_step(m, c);
         if (prng_chance(p, 1, m->sync_every))
             io_sync(m, c);
         if (prng_chance(p, 1, 30))

@@ -269,6 +269,7 @@ void promise_take(struct model *m, struct promise *p)
 
 void promise_names(struct model *m, const struct promise *p)
 {
+    ballast_promised(m, p->seq);
     for (unsigned i = 0; i < m->clients; i++) {
         struct client *c = &m->client[i];
         size_t n = 0;

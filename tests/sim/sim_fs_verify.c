@@ -408,6 +408,7 @@ void verify(struct world *w, void *arg)
         if (m->ready) {
             verify_clients(m);
             shared_verify(m);
+            ballast_verify(m);
         }
     } else if (m->ready) {
         wrong(m, "the volume is gone");
