@@ -207,7 +207,9 @@ bool sfs_care_convert_step(struct sfs_care *care)
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, r.group);
     bool same = g && g->record.generation == r.generation;
-    if (!err && same && g->count.live >= live)
+    if (!err && same && g->record.state == SFS_GROUP_OPEN)
+        err = SCALEFS_E_NOSPC; /* nodes had to go into it again: see space.c */
+    else if (!err && same && g->count.live >= live)
         give_up(care, r.generation);
     if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_NOENT)
         sfs_care_block(care, 0, err == SCALEFS_E_NOSPC ? "There is no room to write it anew." : scalefs_error_text(err));

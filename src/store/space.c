@@ -368,6 +368,22 @@ static int reload(struct sfs_store *s, struct sfs_need *need, unsigned least)
     return err;
 }
 
+/* Groups of nodes that are being emptied are taken from again when there is no other room: without a commit no column that
+ * was freed can be used again, and they would never be emptied. */
+static bool reopen(struct sfs_store *s, enum sfs_class class)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->record.class != class || g->record.state != SFS_GROUP_EVACUATING || g->moving)
+            continue;
+        g->record.state = SFS_GROUP_OPEN;
+        sfs_table_mark_group(s->pool, g);
+        any = true;
+    }
+    return any;
+}
+
 static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class class, size_t nodes)
 {
     for (;;) {
@@ -383,7 +399,7 @@ static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class cl
         if (err == SCALEFS_E_NOSPC && class == SFS_CLASS_METADATA)
             err = reload(s, need, 0);
         if (err == SCALEFS_E_NODATA || err == SCALEFS_E_NOSPC) {
-            if (s->broken_nodes_ok)
+            if (s->broken_nodes_ok && !reopen(s, class))
                 return SCALEFS_E_NOSPC;
             s->broken_nodes_ok = true; /* their rows are owed to the absent disk: better than no commit */
             err = SCALEFS_OK;
