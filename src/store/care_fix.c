@@ -288,6 +288,21 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
     return err;
 }
 
+/* Something of the batch is in the map: then all its copies were written, as far as they were. */
+static bool batch_lives(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, const uint8_t *bytes, uint32_t length)
+{
+    struct sfs_summary sum;
+    struct sfs_entry e;
+    struct sfs_extent x;
+    bool lives = false;
+    if (sfs_summary_decode(bytes, length, g->group, at, g->generation, &sum) != SCALEFS_OK)
+        return false;
+    for (uint32_t i = 0; i < sum.entries && !lives; i++)
+        lives = sfs_summary_entry(bytes, &sum, i, &e) == SCALEFS_OK && sfs_care_lookup(s, e.id, &x) == SCALEFS_OK &&
+                x.birth == e.birth && x.place.group == g->group && x.place.offset == at + e.offset;
+    return lives;
+}
+
 int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix)
 {
     struct sfs_store *s = care->s;
@@ -301,7 +316,16 @@ int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, ui
         add_waits(care, fix);
         err = SCALEFS_OK;
     } else if (best >= 0) {
-        put_right(care, &im, spread(&im, best), fix);
+        /* In a log that is being filled the other copies may only be on their way. */
+        uint64_t wrong = spread(&im, best);
+        bool lives = (wrong | im.missing) && !quiet && batch_lives(s, g, here, im.units[best], length);
+        if (quiet)
+            put_right(care, &im, wrong, fix);
+        if (lives) { /* now they have arrived: what is wrong still is wrong */
+            sfs_row_image_free(s->pool, &im);
+            *at = here;
+            return sfs_care_fix_log(care, g, at, true, fix);
+        }
     } else if (err == SCALEFS_E_NODATA || err == SCALEFS_E_CORRUPT || !err) {
         if (quiet || err != SCALEFS_E_NODATA)
             sfs_care_note_lost(care, g->group, here, length);

@@ -126,7 +126,7 @@ struct sfs_care_fix {
 /* Verifies one row (not of a log) and puts right what can be; what is lost is noted in care->lost. Adds to *fix. */
 int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix);
 /* Verifies the batch at *at of a log, or passes over a block that begins none; moves *at on. `quiet`: nobody writes the log any
- * more, so what is no batch may be a lost one. */
+ * more, so what is no batch may be a lost one, and what nothing refers to is mended, too. */
 int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix);
 /* The copy of an image of one node that is the right one, or -1. */
 int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *image);

@@ -67,9 +67,7 @@ static void away_and_back(struct world *w, void *arg)
     NEED_EQ(w, s->pool->config.extents_repaired, 0); /* owed is not wrong */
     for (unsigned i = 0; i < s->pool->member_count; i++)
         NEED_EQ(w, s->pool->members[i].record.checksum_errors, 0);
-    sfs_care_state(s, &state, &left, action, sizeof action);
-    verify_all(w, s, c);
-    sync_and_close(w, s);
+    sync_and_close(w, s); /* nothing is read before the check: that would heal it */
 }
 
 static void pays_what_is_owed(void)
@@ -92,6 +90,148 @@ static void pays_what_is_owed(void)
     }
 }
 
+/* --- what was in its cache when it went --- */
+
+/* All that was written since the last commit is lost on disk 2, rows, nodes, logs and headers. */
+static void lose_the_cache(struct world *w, struct sfs_store *s, struct content *c)
+{
+    struct sim_disk *d = sim_farm_disk(w->farm, 1);
+    sim_disk_lose_writes(d, 1u << 30);
+    write_some(w, s, c, 40);
+    sim_disk_fail_flushes(d, 1);
+    MUST(w, sfs_store_sync(s));
+    sim_disk_lose_writes(d, 0);
+    NEED_EQ(w, members_in(s->pool, SFS_DISK_ABSENT), 1);
+}
+
+static void bring_back(struct world *w, struct sfs_store *s)
+{
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, 1), w->env, &disk));
+    MUST(w, sfs_care_online(s, disk, &info));
+}
+
+static void lost_cache(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    lose_the_cache(w, s, arg);
+    bring_back(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm) - 1);
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sync_and_close(w, s);
+}
+
+static void lost_cache_and_closed(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    lose_the_cache(w, s, arg);
+    bring_back(w, s);
+    sync_and_close(w, s);
+}
+
+static void come_back(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm) - 1);
+    write_some(w, s, arg, 5);
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    sync_and_close(w, s);
+}
+
+static void rewrites_what_a_cache_lost(void)
+{
+    for (unsigned disks = 2; disks <= 6; disks++)
+        for (unsigned opening = 0; opening < 2; opening++) {
+            struct world w;
+            struct content c = {{0}, 0, 0, 0, "", 0};
+            world_init(&w, test_seed());
+            add_disks(&w, disks, 96 * MIB);
+            live(&w, fill_pool, &c);
+            if (opening) {
+                live(&w, lost_cache_and_closed, &c);
+                live(&w, come_back, &c); /* nothing is known of when nodes were written */
+            } else {
+                live(&w, lost_cache, &c);
+            }
+            live(&w, sound, &c);
+            world_deinit(&w);
+        }
+}
+
+/* --- a row is written without the disk, and becomes live when the disk is back --- */
+
+static void row_in_flight(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint8_t *data = sfs_alloc(w->env, 1 << 20), value[SFS_FILEEXT_BYTES];
+    uint32_t raw, at = 0;
+    struct sfs_batch *batch;
+    struct sfs_tx tx;
+    struct items old;
+    const struct sfs_piece *pieces;
+    size_t kept;
+    /* File 0 becomes the content of a larger version, in two halves with the disk away between them. */
+    uint32_t version = ++c->next;
+    while (file_size(0, version) < 600000)
+        version = ++c->next;
+    uint32_t size = file_size(0, version);
+    file_bytes(0, version, data, size);
+    MUST(w, sfs_batch_begin(s, 0, &batch));
+    for (; at < 20000; at += raw)
+        MUST(w, sfs_batch_add(batch, data + at, 20000 - at, TREE, 1000, at, &raw));
+    MUST(w, sfs_care_offline(s, 2, &info));
+    for (; at < size; at += raw)
+        MUST(w, sfs_batch_add(batch, data + at, size - at, TREE, 1000, at, &raw));
+    bring_back(w, s);
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm) - 1); /* not before that row is live */
+    NEED(w, s->care->retry_soon);
+    s->care->retry_soon = false;
+    MUST(w, sfs_batch_end(batch, true, &kept, &pieces));
+    sfs_tx_init(&tx, s);
+    items_of(w, s, 0, &old);
+    for (unsigned i = 0; i < old.count; i++) {
+        sfs_tx_extent_ref(&tx, old.values[i].id, -1, -(int64_t)old.values[i].length);
+        sfs_tx_delete(&tx, TREE, old.keys[i]);
+    }
+    at = 0;
+    for (size_t i = 0; i < kept; i++, at += raw) {
+        struct sfs_fileext_value v = {pieces[i].id, 0, pieces[i].raw};
+        raw = pieces[i].raw;
+        sfs_fileext_encode(&v, value);
+        sfs_tx_extent_add(&tx, &pieces[i], 1, raw);
+        sfs_tx_put(&tx, TREE, item_key(0, at), value, sizeof value);
+    }
+    MUST(w, sfs_tx_commit(&tx));
+    sfs_tx_deinit(&tx);
+    sfs_batch_free(batch);
+    c->version[0] = version;
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    sfs_free(w->env, data);
+    sync_and_close(w, s);
+}
+
+static void waits_for_rows_in_flight(void)
+{
+    for (unsigned disks = 2; disks <= 5; disks++) {
+        struct world w;
+        struct content c = {{0}, 0, 0, 0, "", 0};
+        world_init(&w, test_seed());
+        add_disks(&w, disks, 96 * MIB);
+        live(&w, fill_pool, &c);
+        live(&w, row_in_flight, &c);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
 /* --- back in another opening, everything on it lost or not --- */
 
 static void write_without(struct world *w, void *arg)
@@ -103,17 +243,6 @@ static void write_without(struct world *w, void *arg)
     struct scalefs_error_info info = {0, ""};
     MUST(w, sfs_store_open(w->env, pool, &o, &s, &info));
     write_some(w, s, arg, 15);
-    sync_and_close(w, s);
-}
-
-static void come_back(struct world *w, void *arg)
-{
-    struct sfs_store *s = open_store(w, ALL_DISKS, false);
-    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm) - 1);
-    write_some(w, s, arg, 5);
-    take_care(w, s);
-    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
-    verify_all(w, s, arg);
     sync_and_close(w, s);
 }
 
@@ -181,7 +310,6 @@ static void in_and_out(struct world *w, void *arg)
     sfs_task_join(w->env, task);
     while (!sfs_care_idle(x.s))
         sfs_task_sleep(w->env, 10000000);
-    verify_all(w, x.s, arg);
     sync_and_close(w, x.s);
 }
 
@@ -230,6 +358,8 @@ int main(int argc, char **argv)
     TEST_START(argc, argv);
     RUN(pays_what_is_owed);
     RUN(goes_on_after_an_opening);
+    RUN(rewrites_what_a_cache_lost);
+    RUN(waits_for_rows_in_flight);
     RUN(misses_nothing_while_others_write);
     RUN(refuses_what_would_lose_reach);
     return TEST_END();
