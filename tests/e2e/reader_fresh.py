@@ -60,6 +60,23 @@ def live_units(pool, trees):
             at, left = at + n, left - n
 
 
+def replaced():
+    """A disk's columns went to a new one: the new one is read, the old one is no member any more."""
+    folder = os.path.join(SCRATCH, "plain")
+    disks, files = made("plain")
+    new = os.path.join(folder, "new")
+    golden.run_tool(TOOL, "run", *disks, script=f"replace 2 {new} {40 << 20}\nwait\n")
+    now = [new if i == 1 else d for i, d in enumerate(disks)]
+    pool, _, _ = must_read(now, files)
+    equal(len(pool.disks), len(disks), "members")
+    must_read([new] + disks[3:], files)
+    try:
+        scalefs_reader.open_pool([disks[1]])
+    except scalefs_reader.Bad:
+        return
+    raise AssertionError("the old disk still says that it is a member")
+
+
 def flip(path, offset):
     with open(path, "r+b") as f:
         f.seek(offset)
@@ -137,6 +154,7 @@ for NAME in golden_make.POOLS:
 case(killed_without_sync, "plain")
 for NAME in ("plain", "zstd"):
     case(wrong_bytes, NAME, name=f"{NAME}: a wrong byte")
+case(replaced)
 case(a_disk_of_noise, "plain")
 case(a_torn_record, "plain")
 case(labels, "plain")

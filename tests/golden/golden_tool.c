@@ -237,6 +237,8 @@ static void one_command(struct tool *t, char **w, int n)
         must(scalefs_pool_wait(t->pool, NULL, NULL, NULL), "wait");
     else if (!strcmp(w[0], "crash") && n == 1)
         _Exit(0);
+    else if (!strcmp(w[0], "replace") && n == 4) /* DISK PATH BYTES */
+        must(scalefs_pool_replace(t->pool, w[1], w[2], number(w[3]), false, &info), info.text);
     else if (!strcmp(w[0], "set") && n == 3)
         must(scalefs_pool_set(t->pool, w[1], w[2], &info), info.text);
     else
