@@ -236,6 +236,8 @@ struct op *op_last(struct client *c);
 void note_progress(struct model *m); /* counts checkpoints and reused rows */
 
 /* sim_fs_io.c */
+void *scratch(struct model *m, size_t bytes); /* of this world: gone with a task that is cut */
+void scratch_free(struct model *m, void *p);
 struct file *node_file(struct client *c, int node);
 uint32_t client_add_file(struct client *c);
 void io_step(struct model *m, struct client *c);      /* one random operation on a file's bytes */

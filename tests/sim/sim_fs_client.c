@@ -240,9 +240,7 @@ static void step_xattr(struct model *m, struct client *c)
         op.value = (struct value){m->next_stamp++, (uint32_t)prng_skewed(p, prng_chance(p, 1, 5) ? 20000 : 300)};
         op.flags = (unsigned)prng_below(p, 3);
     }
-    uint8_t *value = malloc(op.value.len + 1);
-    if (!value)
-        abort();
+    uint8_t *value = scratch(m, op.value.len);
     value_fill(&op.value, value);
     uint64_t ino = c->now.node[op.node].ino;
     const char *name = xattr_name(op.xattr);
@@ -250,7 +248,7 @@ static void step_xattr(struct model *m, struct client *c)
     trace(m, "client %u: %llu xattr %d of node %d: %u bytes", c->number, N(op.seq), op.xattr, op.node, op.value.len);
     int err = op.value.stamp ? sfs_fs_setxattr(m->fs, ino, name, value, op.value.len, op.flags)
                              : sfs_fs_removexattr(m->fs, ino, name);
-    free(value);
+    scratch_free(m, value);
     if (want)
         refused(m, c, "changing an extended attribute", want, err);
     else
@@ -375,9 +373,7 @@ static void look_at_values(struct model *m, struct client *c)
     if (node < 0)
         return;
     const struct node n = c->now.node[node];
-    uint8_t *found = malloc(room), *want = malloc(room);
-    if (!found || !want)
-        abort();
+    uint8_t *found = scratch(m, room), *want = scratch(m, room);
     if (n.target.stamp) {
         MUST(m, sfs_fs_readlink(m->fs, n.ino, (char *)found, room, &len));
         value_fill(&n.target, want);
@@ -392,8 +388,8 @@ static void look_at_values(struct model *m, struct client *c)
         if (!err && (len != n.xattr[i].len || memcmp(found, want, len)))
             wrong(m, "client %u: node %d, extended attribute %d has another value", c->number, node, i);
     }
-    free(found);
-    free(want);
+    scratch_free(m, found);
+    scratch_free(m, want);
 }
 
 static void look(struct model *m, struct client *c)

@@ -31,12 +31,17 @@ static int any_file(struct client *c)
     return -1;
 }
 
-static void *memory(size_t bytes)
+void *scratch(struct model *m, size_t bytes)
 {
-    void *p = malloc(bytes ? bytes : 1);
+    void *p = sfs_alloc(m->w->env, bytes + 1);
     if (!p)
         abort();
     return p;
+}
+
+void scratch_free(struct model *m, void *p)
+{
+    sfs_free(m->w->env, p);
 }
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
@@ -47,7 +52,7 @@ void io_read_check(struct model *m, struct client *c, int node)
     struct file *f = node_file(c, node);
     uint64_t offset = prng_chance(p, 1, 3) ? 0 : prng_below(p, f->now.size + 5000);
     size_t len = prng_chance(p, 1, 3) ? f->now.size + 100 : prng_skewed(p, 150000), done;
-    uint8_t *buf = memory(len);
+    uint8_t *buf = scratch(m, len);
     int err = sfs_fs_read(m->fs, c->now.node[node].ino, offset, buf, len, &done);
     if (err)
         wrong(m, "client %u: reading node %d at %llu: %s", c->number, node, N(offset), scalefs_error_text(err));
@@ -58,7 +63,7 @@ void io_read_check(struct model *m, struct client *c, int node)
         if (buf[i] != f->now.bytes[offset + i])
             wrong(m, "client %u: node %d, byte %llu is wrong (%02x, not %02x)", c->number, node, N(offset + i), buf[i],
                   f->now.bytes[offset + i]);
-    free(buf);
+    scratch_free(m, buf);
 }
 
 static void step_seek(struct model *m, struct client *c, int node)
@@ -129,13 +134,13 @@ static void step_write(struct model *m, struct client *c, int node)
     struct change ch = {.stamp = m->next_stamp++};
     if (!any_range(m, c, f, &ch))
         return;
-    uint8_t *buf = memory(ch.len);
+    uint8_t *buf = scratch(m, ch.len);
     stamp_fill(ch.stamp, ch.offset, buf, ch.len);
     begin_write(m, c, f, &ch);
     trace(m, "client %u: %llu write node %d at %llu, %llu bytes, stamp %llu", c->number, N(ch.seq), node, N(ch.offset),
           N(ch.len), N(ch.stamp));
     int err = sfs_fs_write(m->fs, c->now.node[node].ino, ch.offset, buf, ch.len);
-    free(buf);
+    scratch_free(m, buf);
     end_write(m, c, f, &ch, err);
 }
 
@@ -146,12 +151,12 @@ static void step_append(struct model *m, struct client *c, int node)
     uint64_t offset = 0;
     if (ch.offset + ch.len > m->file_max)
         return;
-    uint8_t *buf = memory(ch.len);
+    uint8_t *buf = scratch(m, ch.len);
     stamp_fill(ch.stamp, ch.offset, buf, ch.len);
     begin_write(m, c, f, &ch);
     trace(m, "client %u: %llu append to node %d, %llu bytes", c->number, N(ch.seq), node, N(ch.len));
     int err = sfs_fs_append(m->fs, c->now.node[node].ino, buf, ch.len, &offset);
-    free(buf);
+    scratch_free(m, buf);
     if (!err && offset != ch.offset)
         wrong(m, "client %u: appended at %llu, not %llu", c->number, N(offset), N(ch.offset));
     end_write(m, c, f, &ch, err);
@@ -240,7 +245,9 @@ static void step_clone(struct model *m, struct client *c, int to)
     struct op op = data_op(to);
     op_begin(m, c, &op);
     ch.seq = op.seq;
-    ch.bytes = memory(ch.len);
+    ch.bytes = malloc(ch.len + 1); /* the file's, which outlives this world */
+    if (!ch.bytes)
+        abort();
     if (ch.len)
         memcpy(ch.bytes, source->now.bytes + at, ch.len);
     file_change(target, &ch);
