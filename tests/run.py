@@ -9,6 +9,7 @@ Environment: SCALEFS_BUILD (build folder, default build; the other builds stand 
 TMPDIR (scratch), JOBS (how much at once; default: the number of processors).
 """
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -40,6 +41,7 @@ class Suite:
         self.name = name
         self.passed = self.failed = self.skipped = 0
         self.notes = []
+        self.times = []  # (seconds, name) of what was run
 
     def fail(self, what, output=""):
         self.failed += 1
@@ -79,10 +81,10 @@ class Suite:
             self.fail(f"{name}: ran no case", output)
 
 
-def run(command, timeout, env=None, cwd=ROOT):
+def run(command, timeout, env=None, cwd=ROOT, mark=RUN_ID):
     """(output, status); status None when the time ran out. Ends the whole process group then."""
     full = dict(os.environ, **(env or {}))
-    full[MARK] = RUN_ID
+    full[MARK] = mark
     with tempfile.TemporaryFile() as out:
         try:
             p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
@@ -100,22 +102,23 @@ def run(command, timeout, env=None, cwd=ROOT):
         return out.read().decode("utf-8", "replace"), status
 
 
-def our_processes():
-    """Processes that carry this run's mark: daemons that left their process group as well."""
-    mark = f"{MARK}={RUN_ID}".encode()
+def our_processes(mark):
+    """Processes that carry a mark of this run: daemons that left their process group as well."""
+    start = f"{MARK}={mark}".encode()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
             continue
         try:
             with open(f"/proc/{pid}/environ", "rb") as f:
-                if mark in f.read().split(b"\0"):
+                if any(word.startswith(start) for word in f.read().split(b"\0")):
                     yield int(pid)
         except OSError:
             pass
 
 
-def clean_up(folder):
-    """Detaches what is mounted below the folder, ends what we started, frees loop devices."""
+def clean_up(folder, mark=RUN_ID):
+    """Detaches what is mounted below the folder, ends what was started with the mark (with any that begins so), frees loop
+    devices."""
     folder = os.path.realpath(folder)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as f:
         points = [line.split()[4].encode().decode("unicode_escape") for line in f]
@@ -125,13 +128,13 @@ def clean_up(folder):
             subprocess.run(["fusermount3", "-uz", point], capture_output=True, timeout=20,
                            check=False) if os.path.ismount(point) else None
     for sig in (signal.SIGTERM, signal.SIGKILL):
-        for pid in our_processes():
+        for pid in our_processes(mark):
             try:
                 os.kill(pid, sig)
             except ProcessLookupError:
                 pass
         for _ in range(20):
-            if not list(our_processes()):
+            if not list(our_processes(mark)):
                 break
             time.sleep(0.1)
     if shutil.which("losetup") and os.geteuid() == 0:
@@ -143,15 +146,19 @@ def clean_up(folder):
                 subprocess.run(["losetup", "-d", name], timeout=20, check=False)
 
 
-def build(suite, folder, options, env=None):
-    """Sets up and builds; what built is tested even when something did not."""
+def build(suite, folder, options, env=None, labels=(), everything=True):
+    """Sets up and builds everything that is built by default, and the test programs with the labels; what built is tested
+    even when something did not."""
     if not os.path.exists(os.path.join(folder, "build.ninja")):
         shutil.rmtree(folder, ignore_errors=True)
         out, status = run(["meson", "setup", folder] + options, BUILD_TIMEOUT, env)
         if status != 0:
             suite.fail("meson setup", out)
             return False
-    out, status = run(["ninja", "-C", folder, f"-j{JOBS}", "-k0"], BUILD_TIMEOUT, env)
+    targets = {os.path.relpath(command[0], folder) for _, command, _ in programs(folder, labels)}
+    if everything:
+        targets.add("all")
+    out, status = run(["ninja", "-C", folder, f"-j{JOBS}", "-k0", *sorted(targets)], BUILD_TIMEOUT, env)
     if status != 0:
         failed = [line for line in out.split("\n") if not line.startswith("[")]
         suite.fail("build", "\n".join(failed))
@@ -172,10 +179,14 @@ def run_programs(suite, folder, labels, env=None, before=(), patience=1, jobs=No
         allowed = timeout * patience
         if not os.path.exists(command[0]):
             return name, "it was not built\n", 127, allowed
-        return (name, *run([*before, *command], allowed, env), allowed)
+        start = time.monotonic()
+        output, status = run([*before, *command], allowed, env)
+        suite.times.append((time.monotonic() - start, name))
+        return name, output, status, allowed
 
     with concurrent.futures.ThreadPoolExecutor(jobs or JOBS) as pool:
-        todo = [pool.submit(one, *p) for p in programs(folder, labels)]
+        # Those that may take longest first, so that no processor is idle at the end.
+        todo = [pool.submit(one, *p) for p in sorted(programs(folder, labels), key=lambda p: -p[2])]
         for done in todo:
             suite.take(*done.result())
 
@@ -184,9 +195,11 @@ ALL = ("unit", "property", "sim")
 
 
 def stage_gcc(suite, _scratch):
-    # The other stages run as many seeds of the simulations as the programs do by themselves.
-    if build(suite, BUILD, []):
-        run_programs(suite, BUILD, ALL, {"SCALEFS_SIM_SEEDS": "100"})
+    # The other stages run as many seeds of the simulations as the programs do by themselves. Nor would it tell more if they
+    # ran what is broken on purpose.
+    labels = (*ALL, "broken")
+    if build(suite, BUILD, [], labels=labels):
+        run_programs(suite, BUILD, labels, {"SCALEFS_SIM_SEEDS": "100"})
 
 
 def stage_rooms(suite, _scratch):
@@ -220,7 +233,7 @@ def stage_asan(suite, _scratch):
 def stage_tsan(suite, _scratch):
     folder = BUILD + "-tsan"
     # Without a fixed layout the sanitizer refuses kernels that randomise more bits than it knows.
-    if build(suite, folder, ["-Db_sanitize=thread", f"-Dc_args={NO_GUESSES}"]):
+    if build(suite, folder, ["-Db_sanitize=thread", f"-Dc_args={NO_GUESSES}"], labels=["threads"], everything=False):
         run_programs(suite, folder, ["threads"], {"TSAN_OPTIONS": "halt_on_error=0:exitcode=66"},
                      before=["setarch", os.uname().machine, "-R"], patience=6)
 
@@ -229,27 +242,35 @@ def find_program(*names):
     return next((p for p in map(shutil.which, names) if p), None)
 
 
-def stage_windows(suite, scratch):
+def windows_build(suite, labels=(), everything=True):
+    """The folder of the cross build, or None."""
     folder = BUILD + "-windows"
     out, status = run(["scripts/windows-deps"], BUILD_TIMEOUT)
     if status != 0:
         suite.fail("scripts/windows-deps", out)
-        return
+        return None
     prefix = out.strip().split("\n")[-1]
     options = ["--cross-file", "scripts/mingw.ini", "--cross-file", prefix + "/cross.ini"]
     known = os.path.join(folder, "made-with")
     if not os.path.exists(known) or open(known, encoding="utf-8").read() != prefix:
         shutil.rmtree(folder, ignore_errors=True)
-    if not build(suite, folder, options):
-        return
+    if not build(suite, folder, options, labels=labels, everything=everything):
+        return None
     with open(known, "w", encoding="utf-8") as f:
         f.write(prefix)
+    return folder
+
+
+@contextlib.contextmanager
+def windows(suite, scratch):
+    """Wine with a fresh prefix: state of an earlier run must not matter. (what stands before a command, environment), or
+    None."""
     wine = find_program("wine64", "wine", "/usr/lib/wine/wine64")
     server = find_program("wineserver", "/usr/lib/wine/wineserver")
     if not wine or not server:
         suite.fail("Wine is not installed")
+        yield None
         return
-    # One fresh prefix for the run: state of an earlier one must not matter.
     env = {"WINEPREFIX": os.path.join(scratch, "wine"), "WINEDEBUG": "-all", "WINEARCH": "win64",
            "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=", "LC_ALL": "C.UTF-8"}
     try:
@@ -258,14 +279,39 @@ def stage_windows(suite, scratch):
             out, status = run([wine, *command], 300, env)
             if status != 0:
                 suite.fail(f"wine {command[0]}", out)
+                yield None
                 return
-        run_programs(suite, folder, ALL, env, before=[wine], patience=6)
+        yield [wine], env
     finally:
         run([server, "-k"], 60, env)
 
 
+def stage_windows(suite, scratch):
+    folder = windows_build(suite)
+    if not folder:
+        return
+    with windows(suite, scratch) as how:
+        if how:
+            run_programs(suite, folder, ALL, how[1], before=how[0], patience=6)
+
+
+def run_script(name, scratch, timeout=600, env=None, args=()):
+    """One of tests/e2e in a folder of its own ($SCRATCH), cleaned up after it: (output, status)."""
+    here = os.path.join(scratch, name)
+    mark = f"{RUN_ID}.{name}"
+    os.makedirs(here)
+    full = {"SCALEFS": os.path.join(BUILD, "scalefs"), "SCRATCH": here, "ROOT": ROOT, "BUILD_DIR": BUILD,
+            "HAVE_FUSE": "1" if os.path.exists("/dev/fuse") else "0", **(env or {})}
+    command = [sys.executable if name.endswith(".py") else "bash", os.path.join(ROOT, "tests", "e2e", name), *args]
+    try:
+        return run(command, timeout, full, here, mark)
+    finally:
+        clean_up(here, mark)
+        shutil.rmtree(here, ignore_errors=True)
+
+
 def stage_e2e(suite, scratch):
-    """tests/e2e/*.sh and *.py, one after the other, each in a folder of its own ($SCRATCH)."""
+    """tests/e2e/*.sh and *.py, two at a time: they wait for disks and daemons more than they compute."""
     folder = os.path.join(ROOT, "tests", "e2e")
     scripts = [n for n in sorted(os.listdir(folder)) if n.endswith((".sh", ".py"))] \
         if os.path.isdir(folder) else []
@@ -275,17 +321,16 @@ def stage_e2e(suite, scratch):
         return
     if not os.path.exists("/dev/fuse"):
         print("# /dev/fuse is not here: what needs a mount is skipped")
-    for name in scripts:
-        here = os.path.join(scratch, name)
-        os.makedirs(here)
-        env = {"SCALEFS": os.path.join(BUILD, "scalefs"), "SCRATCH": here, "ROOT": ROOT,
-               "HAVE_FUSE": "1" if os.path.exists("/dev/fuse") else "0",
-               "BUILD_DIR": BUILD}
-        command = [sys.executable] if name.endswith(".py") else ["bash"]
-        out, status = run(command + [os.path.join(folder, name)], 600, env, here)
-        suite.take(name, out, status, 600)
-        clean_up(here)
-        shutil.rmtree(here, ignore_errors=True)
+
+    def one(name):
+        start = time.monotonic()
+        output, status = run_script(name, scratch)
+        suite.times.append((time.monotonic() - start, name))
+        return name, output, status, 600
+
+    with concurrent.futures.ThreadPoolExecutor(min(JOBS, 2)) as pool:
+        for done in [pool.submit(one, name) for name in scripts]:
+            suite.take(*done.result())
 
 
 STAGES = {  # name: (what it is, the function)
@@ -327,6 +372,9 @@ def main():
                 suite.fail(f"the stage itself: {type(e).__name__}: {e}")
             for note in suite.notes:
                 print(f"  skipped {note}")
+            if suite.times:
+                slowest = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in sorted(suite.times, reverse=True)[:4])
+                print(f"  slowest: {slowest}")
             print(f"{name}: {suite.passed} passed, {suite.failed} failed, {suite.skipped} skipped "
                   f"({time.monotonic() - start:.1f} s)", flush=True)
     finally:
