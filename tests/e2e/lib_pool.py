@@ -5,6 +5,7 @@ ended from outside, so when the time is up the server is killed first: that fail
 
 Environment: SCALEFS (the command), SCRATCH (a folder of this run's own).
 E2E_MOUNT=DIR runs the cases that only need files in that directory, on any file system.
+E2E_PATIENCE=N multiplies all time limits, for larger versions of the tests.
 """
 import hashlib
 import json
@@ -20,6 +21,7 @@ import traceback
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 SCALEFS = os.environ.get("SCALEFS") or os.path.join(ROOT, "build", "scalefs")
+PATIENCE = int(os.environ.get("E2E_PATIENCE", "1"))
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 _own_scratch = not os.environ.get("SCRATCH")
@@ -53,6 +55,7 @@ def skip(name, why):
 def case(function, *args, timeout=60, name=None):
     """Runs function(*args) in a child; reports it; True when it passed."""
     name = name or function.__name__
+    timeout *= PATIENCE
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
@@ -127,6 +130,21 @@ def noise(length, seed):
     return random.Random(seed).randbytes(length)
 
 
+_bulk = b""
+
+
+def bulk(length, seed):
+    """As noise(), for gigabytes: little more than copying. Different seeds give different bytes."""
+    global _bulk
+    _bulk = _bulk or noise(16 * MIB, 4711)
+    stamp = seed.to_bytes(16, "little")
+    at = random.Random(seed).randrange(len(_bulk))
+    whole = stamp + _bulk[at:at + length]
+    while len(whole) < length:
+        whole += stamp + _bulk[:length - len(whole)]
+    return whole[:length]
+
+
 class Pool:
     """A pool of file-backed disks of the given sizes, with a mount point."""
 
@@ -151,7 +169,7 @@ class Pool:
     def run(self, *args, timeout=120, input_text=None):
         """The completed command; output as text."""
         env = dict(os.environ, SCALEFS_PATH=self.folder)
-        return subprocess.run([SCALEFS, *args], capture_output=True, text=True, timeout=timeout, env=env,
+        return subprocess.run([SCALEFS, *args], capture_output=True, text=True, timeout=timeout * PATIENCE, env=env,
                               check=False, input=input_text, stdin=None if input_text else subprocess.DEVNULL)
 
     def cli(self, *args, ok=(0,), timeout=120):
@@ -194,6 +212,21 @@ class Pool:
                     yield int(pid)
             except OSError:
                 pass
+
+    def peak_memory(self):
+        """The most resident memory, in bytes, that the process of this mount has had."""
+        most = 0
+        for pid in self.servers():
+            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+                most = max([most] + [int(line.split()[1]) * KIB for line in f if line.startswith("VmHWM:")])
+        return most
+
+    def sync(self):
+        fd = os.open(self.mount_point, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def kill_server(self):
         """kill -9, and the dead mount taken away. True when there was one."""
