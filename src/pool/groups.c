@@ -319,7 +319,7 @@ int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t 
     if (group->moving || group->closed || group->record.state != SFS_GROUP_OPEN)
         return SCALEFS_E_NOSPC;
     if (group->record.sequential) {
-        if (group->count.write_row >= rows)
+        if (!sfs_group_room(group))
             return SCALEFS_E_NOSPC;
         *row = group->count.write_row;
         group->rows[*row].txn = pool->txn;
@@ -339,6 +339,43 @@ int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t 
         return SCALEFS_OK;
     }
     return SCALEFS_E_NOSPC;
+}
+
+uint32_t sfs_group_room(const struct sfs_group *g)
+{
+    if (!g->record.sequential)
+        return g->record.rows - g->count.used_rows;
+    return g->closed ? 0 : g->record.rows - g->count.write_row - g->promised;
+}
+
+int sfs_group_promise_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row)
+{
+    if (!group->record.sequential)
+        return sfs_group_take_row(pool, group, row);
+    *row = SFS_NONE32;
+    if (group->record.state != SFS_GROUP_OPEN || !sfs_group_room(group))
+        return SCALEFS_E_NOSPC;
+    group->promised++;
+    group->in_flight++;
+    return SCALEFS_OK;
+}
+
+int sfs_group_number_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row)
+{
+    if (*row != SFS_NONE32)
+        return SCALEFS_OK;
+    SFS_ASSERT(group->promised);
+    if (group->closed || group->record.state != SFS_GROUP_OPEN)
+        return SCALEFS_E_CHANGED;
+    sfs_group_unpromise_row(pool, group);
+    return sfs_group_take_row(pool, group, row);
+}
+
+void sfs_group_unpromise_row(struct sfs_pool *pool, struct sfs_group *group)
+{
+    SFS_ASSERT(group->promised);
+    group->promised--;
+    sfs_group_row_done(pool, group);
 }
 
 int sfs_group_take_log(struct sfs_pool *pool, struct sfs_group *group, uint32_t rows, uint64_t *offset)

@@ -251,6 +251,11 @@ static void go_offline(struct sfs_pool *pool, struct sfs_member *m, int error)
         m->record.flushed_txn = pool->committed;
     m->complete = false;
     m->dirty = true;
+    /* Its zones have lost what was not flushed, or miss what is written from now on. */
+    for (uint32_t n = 0; n < pool->group_cap; n++)
+        for (unsigned c = 0; pool->groups[n] && c < (unsigned)pool->groups[n]->record.k + pool->groups[n]->record.m; c++)
+            if (pool->groups[n]->record.columns[c].disk == m->record.index)
+                sfs_group_close(pool, pool->groups[n]);
     sfs_pool_judge(pool);
 }
 

@@ -55,6 +55,7 @@ struct sfs_group {
     bool moving;                   /* a column is being moved: takes no new rows */
     /* Sequential groups only (sequential.c). Those found at opening are closed: their zones may have got unequally far. */
     bool closed;                   /* takes no new rows, ever */
+    uint32_t promised;             /* rows that somebody gathers data for and that have no number yet */
     uint32_t turn;                 /* the row that is to be sent next */
     const void *sender;            /* who is sending now; NULL: nobody */
     uint32_t static_page, count_page; /* table pages that hold its records */
@@ -185,6 +186,14 @@ bool sfs_group_whole(struct sfs_pool *pool, const struct sfs_group *group);
 /* A row whose state is dead, whose freeing is old enough; marks it taken (in_flight++, txn = now). SFS_E_NOSPC when the
  * group has none; rows must be loaded. Sequential groups hand out write_row, write_row + 1 … only. locked. */
 int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row);
+/* The same for a row that is filled before it is written: of a sequential group it gets its number at the end, so that rows are
+ * sent in their order and one that stays empty is no hole. SFS_NONE32: sfs_group_number_row is to be called before it is
+ * written (CHANGED: the group takes no rows any more), sfs_group_unpromise_row when it is not. locked. */
+int sfs_group_promise_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row);
+int sfs_group_number_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row);
+void sfs_group_unpromise_row(struct sfs_pool *pool, struct sfs_group *group);
+/* Rows that can still be handed out, now or once they were dead for long enough. locked. */
+uint32_t sfs_group_room(const struct sfs_group *group);
 /* Of a sequential group each row that was taken must be written, in this order; whoever cannot closes the group. Calls
  * that write wait for those that took earlier rows. locked. Does nothing to other groups. */
 void sfs_group_close(struct sfs_pool *pool, struct sfs_group *group);

@@ -71,7 +71,7 @@ static uint32_t node_atoms(const struct sfs_pool *pool, enum sfs_class class, bo
     for (uint32_t i = 0; i < pool->group_cap && !empty; i++) {
         const struct sfs_group *g = pool->groups[i];
         if (g && g->record.class == class)
-            dead += g->record.rows - g->count.used_rows;
+            dead += sfs_group_room(g);
     }
     return dead >= rows / 8 * 5 ? 0 : atoms;
 }

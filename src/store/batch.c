@@ -3,6 +3,9 @@
  * A batch fills a row of its own, so that many tasks write at once without a lock between them. Nothing of it is in
  * any tree before the caller's transaction, so a batch that is given up leaves nothing behind: its rows were taken, and
  * are free again when the batch is freed.
+ *
+ * Where rows are written in order (sequential groups), a row has its number only when it is full. Should its group have been
+ * closed by then (a disk of it failed), what was gathered goes to a row of another group, which may be of another length.
  */
 #include "store/internal.h"
 #include "store/move.h"
@@ -103,7 +106,7 @@ static uint32_t room(const struct sfs_batch *b)
     return (uint32_t)(row_bytes(b) - b->fill - tail);
 }
 
-static int open_row(struct sfs_batch *b)
+static int take_row(struct sfs_batch *b)
 {
     struct sfs_store *s = b->s;
     int err = sfs_vec_reserve(s->env, &b->rows, &b->row_cap, b->row_count + 1, sizeof *b->rows);
@@ -113,10 +116,17 @@ static int open_row(struct sfs_batch *b)
             break;
         err = sfs_make_room(s, tries > 0);
     }
+    if (!err)
+        b->rows[b->row_count++] = (struct taken){b->group.group, b->row, false};
+    return err;
+}
+
+static int open_row(struct sfs_batch *b)
+{
+    int err = take_row(b);
     if (err)
         return err;
-    b->rows[b->row_count++] = (struct taken){b->group.group, b->row, false};
-    b->data = sfs_buffer_get(s, row_bytes(b));
+    b->data = sfs_buffer_get(b->s, row_bytes(b));
     if (!b->data)
         return SCALEFS_E_NOMEM;
     b->open = true;
@@ -137,12 +147,18 @@ static void finish_job(struct sfs_batch *b)
     b->job_count--;
 }
 
-/* Writes the open row. */
-static int seal_row(struct sfs_batch *b)
+/* The open row gets its number and is sent. CHANGED: its group takes no rows any more; nothing was sent. */
+static int send_row(struct sfs_batch *b)
 {
     struct sfs_store *s = b->s;
-    if (b->job_count == IN_FLIGHT)
-        finish_job(b);
+    struct taken *taken = &b->rows[b->row_count - 1];
+    int err = sfs_space_number(s, b->group.group, &b->row);
+    if (err)
+        return err;
+    taken->row = b->row;
+    for (size_t i = 0; i < b->entry_count; i++)
+        b->pieces[b->first + i].extent.place =
+            (struct sfs_place){b->group.group, (uint64_t)b->row * row_bytes(b) + b->entries[i].offset};
     uint32_t blocks = sfs_summary_blocks(columns(b), (uint32_t)b->entry_count);
     memset(b->data + b->fill, 0, row_bytes(b) - b->fill);
     struct sfs_summary sum = {.blocks = (uint8_t)blocks, .entries = (uint32_t)b->entry_count};
@@ -150,19 +166,40 @@ static int seal_row(struct sfs_batch *b)
     sum.txn = s->pool->txn;
     sfs_store_unlock(s);
     struct sfs_row_job *job = NULL;
-    int err = sfs_row_write_start(s->pool, b->group.group, b->row, b->data, &sum, b->entries, &job);
-    b->rows[b->row_count - 1].written = true;
-    b->open = false;
-    if (err) {
-        sfs_buffer_put(s, b->data, row_bytes(b));
-        b->data = NULL;
+    err = sfs_row_write_start(s->pool, b->group.group, b->row, b->data, &sum, b->entries, &job);
+    if (err)
         return err;
-    }
+    taken->written = true;
     b->jobs[b->job_count].job = job;
     b->jobs[b->job_count].data = b->data;
     b->jobs[b->job_count++].bytes = row_bytes(b);
     b->data = NULL;
+    b->open = false;
     return SCALEFS_OK;
+}
+
+static void drop_open(struct sfs_batch *b)
+{
+    if (b->data)
+        sfs_buffer_put(b->s, b->data, row_bytes(b));
+    b->data = NULL;
+    b->open = false;
+}
+
+static int gather_again(struct sfs_batch *b);
+
+/* Writes the open row. */
+static int seal_row(struct sfs_batch *b)
+{
+    int err;
+    if (b->job_count == IN_FLIGHT)
+        finish_job(b);
+    while ((err = send_row(b)) == SCALEFS_E_CHANGED)
+        if ((err = gather_again(b)) != SCALEFS_OK)
+            break;
+    if (err)
+        drop_open(b);
+    return err;
 }
 
 /* --- adding --- */
@@ -179,7 +216,6 @@ static int add_piece(struct sfs_batch *b, const struct sfs_piece *piece, const s
     memcpy(b->data + b->fill, stored, len);
     struct sfs_piece *p = &b->pieces[b->count++];
     *p = *piece;
-    p->extent.place = (struct sfs_place){b->group.group, (uint64_t)b->row * row_bytes(b) + b->fill};
     struct sfs_entry *e = &b->entries[b->entry_count++];
     *e = *owner;
     e->id = p->id;
@@ -261,6 +297,46 @@ static int have_room(struct sfs_batch *b, uint32_t want, uint32_t least)
     return b->open ? SCALEFS_OK : open_row(b);
 }
 
+/* Extents are never cut any more once they are made: one that does not fit begins the next row. */
+static int add_whole(struct sfs_batch *b, const struct sfs_piece *p, const struct sfs_entry *owner, const void *stored)
+{
+    int err = have_room(b, p->extent.stored, 0);
+    if (!err && room(b) < p->extent.stored) {
+        err = seal_row(b);
+        if (!err)
+            err = open_row(b);
+    }
+    if (!err && room(b) < p->extent.stored)
+        err = SCALEFS_E_NOTSUP; /* rows became shorter than extents: it must be cut, which a move may not */
+    return err ? err : add_piece(b, p, owner, stored);
+}
+
+/* The group of the open row is closed: all that it holds goes to one of another group. */
+static int gather_again(struct sfs_batch *b)
+{
+    struct sfs_store *s = b->s;
+    size_t count = b->entry_count, bytes = row_bytes(b);
+    struct taken old = b->rows[--b->row_count];
+    struct sfs_entry *entries = sfs_alloc(s->env, (count + 1) * sizeof *entries);
+    struct sfs_piece *pieces = sfs_alloc(s->env, (count + 1) * sizeof *pieces);
+    uint8_t *data = b->data;
+    int err = entries && pieces ? SCALEFS_OK : SCALEFS_E_NOMEM;
+    if (!err) {
+        memcpy(entries, b->entries, count * sizeof *entries);
+        memcpy(pieces, b->pieces + b->first, count * sizeof *pieces);
+    }
+    sfs_space_row_done(s, old.group, old.row, true);
+    b->count = b->first;
+    b->data = NULL;
+    b->open = false;
+    for (size_t i = 0; i < count && !err; i++)
+        err = add_whole(b, &pieces[i], &entries[i], data + entries[i].offset);
+    sfs_buffer_put(s, data, bytes);
+    sfs_free(s->env, pieces);
+    sfs_free(s->env, entries);
+    return err;
+}
+
 static int add_data(struct sfs_batch *b, const uint8_t *data, uint32_t len, const struct sfs_entry *owner, uint32_t *raw)
 {
     struct sfs_store *s = b->s;
@@ -313,30 +389,18 @@ uint32_t sfs_batch_room(const struct sfs_batch *b)
 int sfs_batch_add_moved(struct sfs_batch *b, uint64_t id, const struct sfs_extent *e, const uint8_t *stored,
                         const struct sfs_entry *owner)
 {
-    if (!b->error)
-        b->error = have_room(b, e->stored, 0);
-    if (!b->error && room(b) < e->stored) {
-        b->error = seal_row(b);
-        if (!b->error)
-            b->error = open_row(b);
-    }
-    if (!b->error && room(b) < e->stored)
-        b->error = SCALEFS_E_NOTSUP; /* rows became shorter than extents: it must be cut, which a move may not */
-    if (b->error)
-        return b->error;
     struct sfs_piece p = {.id = id, .raw = e->raw, .extent = *e};
-    b->error = add_piece(b, &p, owner, stored);
+    if (!b->error)
+        b->error = add_whole(b, &p, owner, stored);
     return b->error;
 }
 
 /* --- the end --- */
 
-/* The extents of the open row go to the landing log as one batch. */
-static int land(struct sfs_batch *b)
+/* One try: CHANGED when the log was closed before this was sent. */
+static int land_in(struct sfs_batch *b, uint8_t *buf, uint32_t head, uint32_t total)
 {
     struct sfs_store *s = b->s;
-    uint32_t head = (sfs_summary_head_bytes(0, (uint32_t)b->entry_count) + 15) & ~15u;
-    uint32_t total = (head + b->fill + SFS_BLOCK - 1) & ~(SFS_BLOCK - 1);
     int err = sfs_vec_reserve(s->env, &b->logs, &b->log_cap, b->log_count + 1, sizeof *b->logs);
     if (err)
         return err;
@@ -346,39 +410,41 @@ static int land(struct sfs_batch *b)
     if (err)
         return err;
     b->logs[b->log_count++] = g.group;
-    uint8_t *buf = sfs_buffer_get(s, total);
-    if (!buf)
-        return SCALEFS_E_NOMEM;
-    memset(buf, 0, head);
-    memcpy(buf + head, b->data, b->fill);
-    memset(buf + head + b->fill, 0, total - head - b->fill);
-    for (size_t i = 0; i < b->entry_count; i++)
-        b->entries[i].offset += head;
     struct sfs_summary sum = {.pool = s->pool->uuid, .kind = 1, .group = g.group, .entries = (uint32_t)b->entry_count,
                               .length = total, .offset = offset, .generation = g.generation};
     sum.blocks = (uint8_t)sfs_summary_blocks(0, sum.entries);
     sfs_store_lock(s);
     sum.txn = s->pool->txn;
     sfs_store_unlock(s);
+    memset(buf, 0, head);
     sfs_summary_encode(&sum, b->entries, buf);
     struct sfs_put put = {.place = {g.group, offset}, .buf = buf, .len = total};
     err = sfs_put_many(s->pool, &put, 1);
-    if (!err)
-        for (size_t i = 0; i < b->entry_count; i++)
-            b->pieces[b->first + i].extent.place = (struct sfs_place){g.group, offset + b->entries[i].offset};
-    else
-        for (size_t i = 0; i < b->entry_count; i++) /* they may go into a row after all */
-            b->entries[i].offset -= head;
-    sfs_buffer_put(s, buf, total);
+    for (size_t i = 0; i < b->entry_count && !err; i++)
+        b->pieces[b->first + i].extent.place = (struct sfs_place){g.group, offset + b->entries[i].offset};
     return err;
 }
 
-static void drop_open(struct sfs_batch *b)
+/* The extents of the open row go to the landing log as one batch. */
+static int land(struct sfs_batch *b)
 {
-    if (b->data)
-        sfs_buffer_put(b->s, b->data, row_bytes(b));
-    b->data = NULL;
-    b->open = false;
+    struct sfs_store *s = b->s;
+    uint32_t head = (sfs_summary_head_bytes(0, (uint32_t)b->entry_count) + 15) & ~15u;
+    uint32_t total = (head + b->fill + SFS_BLOCK - 1) & ~(SFS_BLOCK - 1);
+    uint8_t *buf = sfs_buffer_get(s, total);
+    if (!buf)
+        return SCALEFS_E_NOMEM;
+    memcpy(buf + head, b->data, b->fill);
+    memset(buf + head + b->fill, 0, total - head - b->fill);
+    for (size_t i = 0; i < b->entry_count; i++)
+        b->entries[i].offset += head;
+    int err;
+    while ((err = land_in(b, buf, head, total)) == SCALEFS_E_CHANGED) {
+    }
+    for (size_t i = 0; i < b->entry_count && err; i++) /* they may go into a row after all */
+        b->entries[i].offset -= head;
+    sfs_buffer_put(s, buf, total);
+    return err;
 }
 
 int sfs_batch_end(struct sfs_batch *b, bool tail, size_t *kept, const struct sfs_piece **pieces)

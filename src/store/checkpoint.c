@@ -16,6 +16,7 @@ struct writing {
     uint32_t *fresh; /* s->fresh at the moment of encoding */
     size_t fresh_count;
     bool headers_written;
+    bool put; /* all the nodes were written */
     bool sent; /* a record may stand on some disk that names these places */
 };
 
@@ -32,7 +33,7 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
         return SCALEFS_E_NOMEM;
     struct sfs_place place = n->place;
     struct sfs_group *g = n->unsent ? sfs_group_of(s->pool, place.group) : NULL;
-    bool again = g && sfs_space_node_usable(s, g) &&
+    bool again = g && !g->record.sequential && sfs_space_node_usable(s, g) &&
                  !sfs_row_pinned(s, place.group, sfs_group_row_of(&g->record, place.offset));
     err = again ? SCALEFS_OK : sfs_space_take_node(s, class, &place);
     if (err) {
@@ -200,6 +201,7 @@ static int write_out(struct sfs_store *s, struct writing *w, struct sfs_commit_j
     w->headers_written = !err;
     if (!err && w->count > 0)
         err = sfs_put_many(s->pool, w->puts, w->count);
+    w->put = !err;
     /* The job is always handed over, so that it is freed; a record that refers to nodes which are not there must not
      * be written, so on an error it is given up. */
     if (err) {
@@ -218,8 +220,11 @@ static void finish(struct sfs_store *s, struct writing *w, int err)
         s->fresh.count = 0;
     for (size_t i = 0; i < w->count; i++) {
         struct sfs_node *n = w->nodes[i];
+        struct sfs_group *g = w->put ? NULL : sfs_group_of(s->pool, w->puts[i].place.group);
+        if (g) /* perhaps with a hole, where rows are written in order */
+            sfs_group_close(s->pool, g);
         sfs_free(s->env, (void *)w->puts[i].buf);
-        if (err && err != SCALEFS_E_CHANGED && n->id) {
+        if (err && (err != SCALEFS_E_CHANGED || !w->put) && n->id) {
             n->unsent = !w->sent;
             sfs_cache_dirty(s, n);
         }

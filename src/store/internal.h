@@ -182,9 +182,11 @@ void sfs_extents_delete(struct sfs_store *s, uint64_t id);
 int sfs_space_rows(struct sfs_store *s, struct sfs_need *need, struct sfs_group *g, struct sfs_row_state *rows);
 
 /* --- space.c --- */
-/* A row of the class to fill; opens or makes groups when needed. NOSPC after that. unlocked. */
+/* A row of the class to fill; opens or makes groups when needed. NOSPC after that. SFS_NONE32: it gets its number from
+ * sfs_space_number before it is written (CHANGED: not any more, another one must be taken). unlocked. */
 int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned temperature, bool use_reserve,
                    struct sfs_group_record *g, uint32_t *row);
+int sfs_space_number(struct sfs_store *s, uint32_t group, uint32_t *row);
 /* locked, memory only, for the checkpoint after sfs_space_prepare_nodes. */
 int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_place *place);
 /* The row was filled and its extents are in the map, or it was given up. unlocked. */

@@ -496,7 +496,7 @@ static int gain_room(struct sfs_store *s, bool harder)
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
         if (g && g->record.class == SFS_CLASS_DATA)
-            dead += g->record.rows - g->count.used_rows;
+            dead += sfs_group_room(g);
     }
     bool room = dead > 4 || sfs_groups_unallocated(s->pool) > 0;
     sfs_store_unlock(s);

@@ -10,7 +10,7 @@
 
 static bool usable(struct sfs_store *s, struct sfs_group *g)
 {
-    return g->record.state == SFS_GROUP_OPEN && !g->moving && sfs_group_whole(s->pool, g);
+    return g->record.state == SFS_GROUP_OPEN && !g->moving && !g->closed && sfs_group_whole(s->pool, g);
 }
 
 /* Room for metadata nodes: below the first, only transactions that free space go on; below the second no new data is promised,
@@ -30,7 +30,7 @@ static bool any_present(struct sfs_store *s, const struct sfs_group *g)
 
 bool sfs_space_node_usable(struct sfs_store *s, const struct sfs_group *g)
 {
-    return g->record.state == SFS_GROUP_OPEN && !g->moving &&
+    return g->record.state == SFS_GROUP_OPEN && !g->moving && !g->closed &&
            (sfs_group_whole(s->pool, g) || (s->broken_nodes_ok && any_present(s, g)));
 }
 
@@ -134,7 +134,7 @@ static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, u
             continue;
         if (whole && !sfs_group_whole(s->pool, g))
             continue;
-        uint32_t dead = g->record.rows - g->count.used_rows;
+        uint32_t dead = sfs_group_room(g);
         if (dead > best_free && (uint64_t)dead * 8 >= (uint64_t)g->record.rows * least) {
             best = g;
             best_free = dead;
@@ -235,7 +235,7 @@ static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
     while (s->opening[class][t])
         sfs_cond_wait(&s->room_made, s->lock);
     struct sfs_group *g = s->open_groups[class][t];
-    if (g && g->moving)
+    if (g && (g->moving || g->closed))
         close_open(s, class, t);
     if (s->open_groups[class][t])
         return SCALEFS_OK;
@@ -268,7 +268,7 @@ int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned t, bool u
         if (err)
             break;
         struct sfs_group *g = s->open_groups[class][t];
-        err = take_from(s, g, row);
+        err = g->record.sequential ? sfs_group_promise_row(s->pool, g, row) : take_from(s, g, row);
         if (err == SCALEFS_OK) {
             *record = g->record;
             break;
@@ -279,14 +279,34 @@ int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned t, bool u
     return err;
 }
 
+int sfs_space_number(struct sfs_store *s, uint32_t group, uint32_t *row)
+{
+    if (*row != SFS_NONE32)
+        return SCALEFS_OK;
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    SFS_ASSERT(g != NULL && g->rows != NULL);
+    int err = sfs_group_number_row(s->pool, g, row);
+    if (!err)
+        g->rows[*row].txn = SFS_TAKEN_TXN;
+    sfs_store_unlock(s);
+    return err;
+}
+
 void sfs_space_row_done(struct sfs_store *s, uint32_t group, uint32_t row, bool written)
 {
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, group);
     SFS_ASSERT(g != NULL && g->rows != NULL);
-    if (g->rows[row].txn == SFS_TAKEN_TXN)
-        g->rows[row].txn = g->rows[row].live || written ? s->pool->txn : 0;
-    sfs_group_row_done(s->pool, g);
+    if (row == SFS_NONE32) {
+        sfs_group_unpromise_row(s->pool, g);
+    } else {
+        if (g->rows[row].txn == SFS_TAKEN_TXN)
+            g->rows[row].txn = g->rows[row].live || written ? s->pool->txn : 0;
+        if (!written) /* a hole, where rows are written in order */
+            sfs_group_close(s->pool, g);
+        sfs_group_row_done(s->pool, g);
+    }
     if (!g->allocating)
         stop_filling(s, g);
     if (g->count.live == 0)
@@ -298,6 +318,8 @@ void sfs_space_row_done(struct sfs_store *s, uint32_t group, uint32_t row, bool 
 static size_t takeable(struct sfs_store *s, const struct sfs_group *g)
 {
     size_t count = 0;
+    if (g->record.sequential)
+        return sfs_group_room(g);
     for (uint32_t i = 0; i < g->record.rows; i++)
         count += g->rows[i].live == 0 && g->rows[i].txn + SFS_REUSE_AFTER <= s->pool->committed;
     for (size_t i = 0; i < s->row_pin_count; i++) /* passed over while they are repaired */
@@ -309,7 +331,7 @@ static size_t takeable(struct sfs_store *s, const struct sfs_group *g)
 static bool gives_nodes(struct sfs_store *s, struct sfs_group *g, enum sfs_class class)
 {
     return g && g->record.class == class && g->rows && sfs_space_node_usable(s, g) &&
-           (uintptr_t)g->store != s->pool->committed + 1 && g->count.used_rows < g->record.rows;
+           (uintptr_t)g->store != s->pool->committed + 1 && sfs_group_room(g) > 0;
 }
 
 static int new_node_group(struct sfs_store *s, enum sfs_class class)
@@ -441,7 +463,7 @@ int sfs_space_take_log(struct sfs_store *s, bool use_reserve, uint32_t len, stru
             *record = g->record;
             break;
         }
-        bool empty = g->count.write_row == 0;
+        bool empty = g->count.write_row == 0 && !g->closed;
         close_open(s, SFS_CLASS_LANDING, 0);
         g->record.state = SFS_GROUP_CLOSED;
         sfs_table_mark_group(s->pool, g);
@@ -497,9 +519,9 @@ void sfs_space_count(struct sfs_store *s)
             uint64_t payload = g->record.rows * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
             room += payload > g->count.live ? payload - g->count.live : 0;
         } else if (g->record.class == SFS_CLASS_METADATA) {
-            nodes += g->record.rows - g->count.used_rows;
+            nodes += sfs_group_room(g);
         } else if (g->record.class == SFS_CLASS_SYSTEM) {
-            system += g->record.rows - g->count.used_rows;
+            system += sfs_group_room(g);
         } else {
             landed += g->count.live;
         }
