@@ -21,6 +21,8 @@ import tempfile
 import time
 import uuid
 
+from seeds import Seeds
+
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 BUILD = os.path.join(ROOT, os.environ.get("SCALEFS_BUILD", "build"))
 JOBS = int(os.environ.get("JOBS", "0")) or os.cpu_count() or 1
@@ -195,11 +197,24 @@ ALL = ("unit", "property", "sim")
 
 
 def stage_gcc(suite, _scratch):
-    # The other stages run as many seeds of the simulations as the programs do by themselves. Nor would it tell more if they
+    # The other stages run as few seeds of the simulations as the programs do by themselves. Nor would it tell more if they
     # ran what is broken on purpose.
     labels = (*ALL, "broken")
     if build(suite, BUILD, [], labels=labels):
-        run_programs(suite, BUILD, labels, {"SCALEFS_SIM_SEEDS": "100"})
+        run_programs(suite, BUILD, labels)
+        for mode in ("cut", "fault"):
+            run_seeds(suite, mode, 100)
+
+
+def run_seeds(suite, mode, count):
+    program = os.path.join(BUILD, "tests", "test_sim_fs")
+    start = time.monotonic()
+    seeds = Seeds(run, lambda first, n: [program, "--mode", mode, "--first", str(first), "--seeds", str(n)], 300)
+    seeds.go(1, count, JOBS)
+    suite.passed += seeds.good
+    for seed, output in seeds.bad:
+        suite.fail(f"sim_fs --mode {mode} --seed {seed}", output)
+    suite.times.append((time.monotonic() - start, f"{count} seeds of {mode}"))
 
 
 def stage_rooms(suite, _scratch):

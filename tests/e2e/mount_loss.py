@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Disks are lost: with as many gone as the pool allows, every byte is right, work goes on, and new disks
-bring the protection back. And noise on disks: found, repaired, and then gone."""
+bring the protection back. And noise on disks: found, repaired, and then gone.
+
+Arguments: parts of the names of the cases to run. E2E_ALL=1: all sets of disks that may be lost, not one of each pool;
+noise on all pairs. E2E_SEED chooses.
+"""
 import errno
+import itertools
 import os
 import random
 import sys
@@ -81,7 +86,7 @@ def wait_until_healthy(pool):
     raise AssertionError(f"the pool is {status['pool']['state']}: {status['pool']['action']}")
 
 
-def lose_and_replace(sizes, failover, while_mounted, seed):
+def lose_and_replace(sizes, failover, while_mounted, seed, victims):
     name = f"loss{len(sizes)}-{failover}-{'on' if while_mounted else 'off'}"
     pool = Pool(name, sizes, failover)
     r = random.Random(seed)
@@ -91,9 +96,7 @@ def lose_and_replace(sizes, failover, while_mounted, seed):
         if not while_mounted:
             pool.unmount()
         else:
-            os.sync()
-            fsync(pool)
-        victims = r.sample(range(len(sizes)), failover)
+            pool.sync()
         kinds = r.sample(KINDS, len(KINDS)) * 2
         if while_mounted:  # an open file can't be taken away by its name
             kinds = [k for k in kinds if k != "removed"]
@@ -131,7 +134,7 @@ def lose_and_replace(sizes, failover, while_mounted, seed):
         if victims:
             pool.unmount()
             others = [i for i in range(len(sizes)) if i not in victims][:failover] or victims[:failover]
-            others = (others + victims)[:failover]
+            others = (others + list(victims))[:failover]
             for v in others:
                 destroy(pool.disks[v], "removed", seed)
             mount_what_is_left(pool)
@@ -141,23 +144,17 @@ def lose_and_replace(sizes, failover, while_mounted, seed):
         pool.destroy()
 
 
-def fsync(pool):
-    fd = os.open(pool.mount_point, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(fd)
-    os.close(fd)
-
-
-def noise_on_two_disks(while_mounted):
+def noise_on_two_disks(while_mounted, victims):
     """32 MiB of noise on each of two disks: files right, one scrub repairs, the next finds nothing."""
     pool = Pool(f"noise-{'on' if while_mounted else 'off'}", [96 * MIB] * 5, failover=2)
     try:
         pool.mount()
         sums = fill(pool, "files", 77, 110 * MIB)
         if while_mounted:
-            fsync(pool)
+            pool.sync()
         else:
             pool.unmount()
-        for v in (1, 3):
+        for v in victims:
             with open(pool.disks[v], "r+b") as f:
                 f.seek(random.Random(v).randrange(MIB, 40 * MIB))
                 f.write(noise(32 * MIB, v))
@@ -238,6 +235,14 @@ def too_many_lost():
         pool.destroy()
 
 
+def when(while_mounted):
+    return "mounted" if while_mounted else "unmounted"
+
+
+def named(victims):
+    return "_and_".join(str(v) for v in victims) or "none"
+
+
 PROFILES = (
     ([96 * MIB], 0),
     ([96 * MIB] * 2, 1),
@@ -252,16 +257,21 @@ def main():
         skip("mount_loss", "no /dev/fuse")
         finish()
     seed = int(os.environ.get("E2E_SEED", "1"))
+    everything = bool(os.environ.get("E2E_ALL"))
     wanted = sys.argv[1:]  # parts of names; all when there are none
     todo = []
     for sizes, failover in PROFILES:
         for while_mounted in (False, True):
             if failover or not while_mounted:
-                name = f"failover_{failover}_on_{len(sizes)}_disks_{'mounted' if while_mounted else 'unmounted'}"
-                todo.append((name, lose_and_replace, (sizes, failover, while_mounted, seed)))
+                sets = list(itertools.combinations(range(len(sizes)), failover))
+                for victims in sets if everything else random.Random(seed).sample(sets, 1):
+                    name = f"failover_{failover}_on_{len(sizes)}_disks_without_{named(victims)}_{when(while_mounted)}"
+                    # Each set meets other kinds of loss.
+                    todo.append((name, lose_and_replace, (sizes, failover, while_mounted, seed + len(todo), victims)))
     todo.append(("too_many_lost", too_many_lost, ()))
-    todo.append(("noise_on_two_disks_unmounted", noise_on_two_disks, (False,)))
-    todo.append(("noise_on_two_disks_mounted", noise_on_two_disks, (True,)))
+    for while_mounted in (False, True):
+        for victims in itertools.combinations(range(5), 2) if everything else [(1, 3)]:
+            todo.append((f"noise_on_{named(victims)}_{when(while_mounted)}", noise_on_two_disks, (while_mounted, victims)))
     for name, function, args in todo:
         if not wanted or any(w in name for w in wanted):
             case(function, *args, timeout=240, name=name)
