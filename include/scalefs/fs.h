@@ -1,8 +1,9 @@
 /* Files: the volume of an open pool, by inode number. Part of the public C library of ScaleFS.
  *
  * Shaped for drivers: names are bytes, calls are on inode numbers, permission checks are the caller's
- * (the kernel's, with default_permissions); set-id bits are cleared here as POSIX says. Inode numbers
- * are never used twice. Threading: any call from any thread at any time; calls on different inodes do
+ * (the kernel's, with default_permissions). A new owner or group clears set-id bits here; whether a
+ * write or a truncation does depends on who makes it, so the caller says (SCALEFS_SET_KILL_SUID). Inode
+ * numbers are never used twice. Threading: any call from any thread at any time; calls on different inodes do
  * not wait for each other's I/O. Atomicity: each call that changes metadata takes effect whole or not
  * at all, also over a crash. Durability: scalefs_fsync, scalefs_pool_sync, or by itself within the
  * commit time. Order: what is durable of one file system is always a state that it had (file data not

@@ -111,9 +111,12 @@ static void do_write(struct worker *w, const struct fuse_in_header *in, const st
                      const uint8_t *data)
 {
     struct driver *d = w->driver;
-    int code = scalefs_write(d->fs, in->nodeid, arg->offset, data, arg->size);
-    if (!code && (arg->write_flags & FUSE_WRITE_KILL_SUIDGID))
+    int code = SCALEFS_OK;
+    /* First, so that no cut leaves what an ordinary user wrote with somebody else's rights. */
+    if (arg->write_flags & FUSE_WRITE_KILL_SUIDGID)
         code = sfs_drivers_drop_privileges(d, in->nodeid);
+    if (!code)
+        code = scalefs_write(d->fs, in->nodeid, arg->offset, data, arg->size);
     if (code) {
         send_code(d, in, code);
         return;

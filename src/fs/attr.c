@@ -44,8 +44,7 @@ static void change(struct sfs_inode_value *v, const struct scalefs_attr *values,
                    struct sfs_time now)
 {
     bool is_dir = SFS_FS_ISDIR(v->mode);
-    if (!is_dir &&
-        mask & (SCALEFS_SET_UID | SCALEFS_SET_GID | SCALEFS_SET_SIZE | SCALEFS_SET_KILL_SUID))
+    if (!is_dir && mask & (SCALEFS_SET_UID | SCALEFS_SET_GID | SCALEFS_SET_KILL_SUID))
         v->mode = sfs_fs_killed(v->mode);
     if (mask & SCALEFS_SET_MODE)
         v->mode = (v->mode & SCALEFS_S_IFMT) | (values->mode & 07777u);

@@ -179,7 +179,6 @@ static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, ui
     if (*offset + len > v->size)
         v->size = *offset + len;
     v->mtime = v->ctime = sfs_fs_now(fs);
-    v->mode = sfs_fs_killed(v->mode);
     inode->attr_dirty = true;
     return SCALEFS_OK;
 }

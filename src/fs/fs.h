@@ -4,8 +4,8 @@
  * sfs_fs_X here, with arguments validated. All metadata are keys of one tree (docs/FORMAT.md,
  * section 8). Calls may be made from any task.
  *
- * What is in memory only: file data not yet written (bounded by dirty_bytes), and with it the size,
- * the times and the lost set-id bits of a file that is being written. Everything else changes in
+ * What is in memory only: file data not yet written (bounded by dirty_bytes), and with it the size
+ * and the times of a file that is being written. Everything else changes in
  * transactions.
  */
 #ifndef SFS_FS_FS_H

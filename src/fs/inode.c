@@ -276,7 +276,7 @@ int sfs_fs_commit_value(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *
 
 uint32_t sfs_fs_killed(uint32_t mode)
 {
-    if (!SFS_FS_ISREG(mode))
+    if (SFS_FS_ISDIR(mode))
         return mode;
     mode &= ~04000u;
     if (mode & 010)

@@ -126,7 +126,6 @@ int sfs_fs_resize(struct sfs_fs *fs, struct sfs_inode *inode, struct sfs_inode_v
 static void touch(struct sfs_fs *fs, struct sfs_inode_value *value)
 {
     value->mtime = value->ctime = sfs_fs_now(fs);
-    value->mode = sfs_fs_killed(value->mode);
 }
 
 static int file_check(const struct sfs_inode *inode)

@@ -551,6 +551,16 @@ def set_id_bits():
     fresh()
     os.chown("f", 0, 0)
     equal(oct(mode()), oct(0o777), "set-id bits after a chown by root")
+    for what, f in (("write", user_writes), ("truncate", lambda: os.truncate("f", 5)), ("direct write", user_direct),
+                    ("fallocate", user_falloc)):
+        fresh()
+        f()
+        drop_caches()
+        equal(oct(mode()), oct(0o6777), f"set-id bits after a {what} by root, who may keep them")
+    os.mkfifo("fifo")
+    os.chmod("fifo", 0o6755)
+    os.chown("fifo", NOBODY, NOBODY)
+    equal(oct(stat.S_IMODE(os.stat("fifo").st_mode)), oct(0o755), "set-id bits of a FIFO after chown")
 
 
 def acl_text(path, *options):

@@ -468,16 +468,23 @@ static void attributes(void)
     CHECK_EQ(a.mode, SCALEFS_S_IFREG | 0755);
     CHECK_EQ(a.uid, 5);
     CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_MODE, &a));
-    put_text(&f, file, 0, "x"); /* so does a write */
-    CHECK_EQ(attr_of(&f, file).mode, SCALEFS_S_IFREG | 0755);
-    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_MODE, &a));
+    put_text(&f, file, 0, "x"); /* a write and a truncation do so when the caller says */
+    CHECK_EQ(attr_of(&f, file).mode, SCALEFS_S_IFREG | 06755);
     set.size = 100;
-    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_SIZE, &a)); /* and a truncation */
+    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_SIZE, &a));
+    CHECK_EQ(a.mode, SCALEFS_S_IFREG | 06755);
+    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_SIZE | SCALEFS_SET_KILL_SUID, &a));
     CHECK_EQ(a.mode, SCALEFS_S_IFREG | 0755);
     set.mode = 02644; /* without group execution it is no set-id bit */
     CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_MODE, &a));
-    put_text(&f, file, 0, "x");
+    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_KILL_SUID, &a));
     CHECK_EQ(attr_of(&f, file).mode, SCALEFS_S_IFREG | 02644);
+    uint64_t fifo;
+    CHECK_OK(sfs_fs_mknod(f.fs, ROOT, "fifo", 4, SCALEFS_S_IFIFO | 06755, 0, 0, (struct scalefs_owner){0, 0}, &a));
+    fifo = a.ino;
+    CHECK_EQ(a.mode, SCALEFS_S_IFIFO | 06755);
+    CHECK_OK(sfs_fs_setattr(f.fs, fifo, &set, SCALEFS_SET_GID, &a)); /* of whatever is no directory */
+    CHECK_EQ(a.mode, SCALEFS_S_IFIFO | 0755);
     CHECK_EQ(sfs_fs_setattr(f.fs, ROOT, &set, SCALEFS_SET_SIZE, &a), SCALEFS_E_ISDIR);
     set.mtime.ns = 1000000000;
     CHECK_EQ(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_MTIME, &a), SCALEFS_E_INVAL);
