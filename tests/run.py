@@ -148,18 +148,31 @@ def clean_up(folder, mark=RUN_ID):
                 subprocess.run(["losetup", "-d", name], timeout=20, check=False)
 
 
-def build(suite, folder, options, env=None, labels=(), everything=True):
-    """Sets up and builds everything that is built by default, and the test programs with the labels; what built is tested
-    even when something did not."""
-    if not os.path.exists(os.path.join(folder, "build.ninja")):
+def read(path):
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+    except FileNotFoundError:
+        return None
+
+
+def build(suite, folder, options, env=None, only=None):
+    """Sets up and builds everything, or only the test programs with the labels; what built is tested even when something did
+    not."""
+    known, wanted = os.path.join(folder, "options-of-tests"), "\n".join(options)
+    there = os.path.exists(os.path.join(folder, "build.ninja"))
+    if there and read(known) != wanted:  # set up by hand, by scripts/build, or by an older version of this
+        values = [o for o in options if o.startswith("-D")]
+        there = run(["meson", "configure", folder, *values], BUILD_TIMEOUT, env)[1] == 0
+    if not there:
         shutil.rmtree(folder, ignore_errors=True)
-        out, status = run(["meson", "setup", folder] + options, BUILD_TIMEOUT, env)
+        out, status = run(["meson", "setup", folder, *options], BUILD_TIMEOUT, env)
         if status != 0:
             suite.fail("meson setup", out)
             return False
-    targets = {os.path.relpath(command[0], folder) for _, command, _ in programs(folder, labels)}
-    if everything:
-        targets.add("all")
+    with open(known, "w", encoding="utf-8") as f:
+        f.write(wanted)
+    targets = {os.path.relpath(command[0], folder) for _, command, _ in programs(folder, only or [])}
     out, status = run(["ninja", "-C", folder, f"-j{JOBS}", "-k0", *sorted(targets)], BUILD_TIMEOUT, env)
     if status != 0:
         failed = [line for line in out.split("\n") if not line.startswith("[")]
@@ -200,7 +213,7 @@ def stage_gcc(suite, _scratch):
     # The other stages run as few seeds of the simulations as the programs do by themselves. Nor would it tell more if they
     # ran what is broken on purpose.
     labels = (*ALL, "broken")
-    if build(suite, BUILD, [], labels=labels):
+    if build(suite, BUILD, ["-Dbroken=true"]):
         run_programs(suite, BUILD, labels)
         for mode in ("cut", "fault"):
             run_seeds(suite, mode, 100)
@@ -248,7 +261,7 @@ def stage_asan(suite, _scratch):
 def stage_tsan(suite, _scratch):
     folder = BUILD + "-tsan"
     # Without a fixed layout the sanitizer refuses kernels that randomise more bits than it knows.
-    if build(suite, folder, ["-Db_sanitize=thread", f"-Dc_args={NO_GUESSES}"], labels=["threads"], everything=False):
+    if build(suite, folder, ["-Db_sanitize=thread", f"-Dc_args={NO_GUESSES}"], only=["threads"]):
         run_programs(suite, folder, ["threads"], {"TSAN_OPTIONS": "halt_on_error=0:exitcode=66"},
                      before=["setarch", os.uname().machine, "-R"], patience=6)
 
@@ -257,7 +270,7 @@ def find_program(*names):
     return next((p for p in map(shutil.which, names) if p), None)
 
 
-def windows_build(suite, labels=(), everything=True):
+def windows_build(suite):
     """The folder of the cross build, or None."""
     folder = BUILD + "-windows"
     out, status = run(["scripts/windows-deps"], BUILD_TIMEOUT)
@@ -266,14 +279,9 @@ def windows_build(suite, labels=(), everything=True):
         return None
     prefix = out.strip().split("\n")[-1]
     options = ["--cross-file", "scripts/mingw.ini", "--cross-file", prefix + "/cross.ini"]
-    known = os.path.join(folder, "made-with")
-    if not os.path.exists(known) or open(known, encoding="utf-8").read() != prefix:
+    if read(os.path.join(folder, "options-of-tests")) != "\n".join(options):  # made with other libraries
         shutil.rmtree(folder, ignore_errors=True)
-    if not build(suite, folder, options, labels=labels, everything=everything):
-        return None
-    with open(known, "w", encoding="utf-8") as f:
-        f.write(prefix)
-    return folder
+    return folder if build(suite, folder, options) else None
 
 
 @contextlib.contextmanager
