@@ -215,7 +215,7 @@ def stage_gcc(suite, _scratch):
     labels = (*ALL, "broken")
     if build(suite, BUILD, ["-Dbroken=true"]):
         run_programs(suite, BUILD, labels)
-        for mode in ("cut", "fault"):
+        for mode in ("cut", "fault", "tiny"):
             run_seeds(suite, mode, 100)
 
 

@@ -151,7 +151,11 @@ int sfs_fs_reserve(struct sfs_fs *fs, uint64_t bytes)
     do {
         err = sfs_store_reserve(fs->store, bytes);
     } while (err == SCALEFS_E_NOSPC && sfs_fs_reap_one(fs));
-    return err;
+    if (err != SCALEFS_E_NOSPC)
+        return err;
+    /* What waits in memory was promised more room than it may need. */
+    err = sfs_fs_flush_all(fs);
+    return err ? err : sfs_store_reserve(fs->store, bytes);
 }
 
 /* Locked for writing. `append`: *offset is set to the end. */

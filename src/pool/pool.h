@@ -209,6 +209,7 @@ uint32_t sfs_group_row_of(const struct sfs_group_record *g, uint64_t offset);
 void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old enough become free. locked */
 /* Bytes of data-class payload that could still be put into groups made of free atoms, outside the reserve. locked. */
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
+bool sfs_groups_cleanable(struct sfs_pool *pool); /* could a data group be made with the reserve? locked */
 /* The same if all atoms of all usable members were free: the pool's usable capacity. locked. */
 uint64_t sfs_groups_capacity(struct sfs_pool *pool);
 

@@ -151,7 +151,7 @@ static uint64_t payload(const struct sfs_pool *pool, const struct sfs_placement_
     return data - summaries;
 }
 
-static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
+static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
     uint32_t reserve[SFS_DISKS_MAX];
@@ -159,7 +159,9 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
     struct sfs_placement_wish wish = {SFS_CLASS_DATA, pool->config.failover, pool->config.optimize,
                                       pool->config.width_cap, 0};
     sfs_placement_disks(pool, disks);
-    sfs_reserve_atoms(pool, empty, reserve);
+    memset(reserve, 0, sizeof reserve);
+    if (keep)
+        sfs_reserve_atoms(pool, empty, reserve);
     if (!empty)
         sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
@@ -176,10 +178,15 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty)
 
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool)
 {
-    return room_for_data(pool, false);
+    return room_for_data(pool, false, true);
 }
 
 uint64_t sfs_groups_capacity(struct sfs_pool *pool)
 {
-    return room_for_data(pool, true);
+    return room_for_data(pool, true, true);
+}
+
+bool sfs_groups_cleanable(struct sfs_pool *pool)
+{
+    return room_for_data(pool, false, false) > 0;
 }

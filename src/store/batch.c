@@ -407,6 +407,8 @@ static int land_in(struct sfs_batch *b, uint8_t *buf, uint32_t head, uint32_t to
     struct sfs_group_record g;
     uint64_t offset;
     err = sfs_space_take_log(s, b->use_reserve, total, &g, &offset);
+    if (err == SCALEFS_E_NOSPC && !b->use_reserve && sfs_settle(s) == SCALEFS_OK) /* logs are packed, and there is room for one */
+        err = sfs_space_take_log(s, b->use_reserve, total, &g, &offset);
     if (err)
         return err;
     b->logs[b->log_count++] = g.group;

@@ -61,6 +61,7 @@ void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta)
         g->rows[row].txn = SFS_TAKEN_TXN;
     if (g->count.live == 0)
         s->emptied = true;
+    s->freed += delta < 0;
     if (delta > 0 && g->record.class == SFS_CLASS_DATA) /* what is freed is counted at the next checkpoint */
         s->free_estimate -= s->free_estimate < (uint64_t)delta ? s->free_estimate : (uint64_t)delta;
     if (!has_rows(g))

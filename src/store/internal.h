@@ -105,6 +105,9 @@ struct sfs_store {
     struct sfs_group *open_groups[SFS_CLASSES][2]; /* [class][temperature] */
     uint64_t reserved;
     uint64_t free_estimate; /* bytes that can be promised, as last counted */
+    uint64_t scattered;     /* dead bytes in rows that live, as last counted */
+    uint64_t freed;         /* rises when data dies */
+    uint64_t scattered_kept; /* `freed` when gathering what is scattered gained nothing; 0: not yet */
     struct sfs_fresh fresh; /* each has in_flight raised until its headers are written */
     size_t dirty_limit;     /* dirty nodes that make a transaction wait for a checkpoint */
     uint64_t node_room;     /* metadata nodes that could still be written, as last counted */

@@ -474,12 +474,18 @@ static int ripen(struct sfs_store *s)
     return err;
 }
 
-int sfs_settle(struct sfs_store *s)
+int sfs_pack_logs(struct sfs_store *s)
 {
     int err = SCALEFS_OK;
     while (!err && sfs_move_landing_next(s, &err)) {
     }
-    return ripen(s);
+    return err;
+}
+
+int sfs_settle(struct sfs_store *s)
+{
+    int err = sfs_pack_logs(s);
+    return err ? err : ripen(s);
 }
 
 static int gain_room(struct sfs_store *s, bool harder)

@@ -10,6 +10,7 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
 int sfs_move_landing(struct sfs_store *s, uint32_t group);
 /* The next closed landing group, if there is one. */
 bool sfs_move_landing_next(struct sfs_store *s, int *err);
+int sfs_pack_logs(struct sfs_store *s); /* all that are not being filled */
 /* Packs what waits in logs and lets what was freed become usable: nothing is gained beyond what is already free. */
 int sfs_settle(struct sfs_store *s);
 /* Tries to make rows that can be taken: packs, commits; compacts when nothing is free then, or when told to try harder. OK when it is

@@ -17,6 +17,7 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
  * so that what was promised finds room for its nodes. */
 #define NODES_AT_LEAST 96u
 #define NODES_FOR_DATA 128u
+#define CLEANER_ROWS 3u /* that compaction fills before it gives more of them back */
 
 static bool any_present(struct sfs_store *s, const struct sfs_group *g)
 {
@@ -120,6 +121,19 @@ void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row)
 
 /* --- opening groups --- */
 
+/* Of a group that waits for rows of a disk that was away nothing may be taken while something is in flight: see care_owed.c. */
+static bool refillable(struct sfs_store *s, const struct sfs_group *g)
+{
+    if (g->in_flight == g->pins)
+        return true;
+    for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
+        const struct sfs_member *m = sfs_member_of(s->pool, g->record.columns[c].disk);
+        if (!m || !m->disk || !m->complete)
+            return false;
+    }
+    return g->rows != NULL;
+}
+
 /* An older group worth filling again. `least`: how many dead rows it must have, in eighths of all. Groups that just proved
  * to have only rows that were freed too recently are passed over until the next commit. */
 static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, unsigned least, bool whole)
@@ -128,7 +142,7 @@ static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, u
     uint32_t best_free = 0;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->record.class != class || g->allocating || g->in_flight > g->pins || g->moving ||
+        if (!g || g->record.class != class || g->allocating || !refillable(s, g) || g->moving ||
             g->record.state != SFS_GROUP_OPEN || (uintptr_t)g->store == s->pool->committed + 1 ||
             g->record.sequential)
             continue;
@@ -265,15 +279,18 @@ int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned t, bool u
     int err;
     for (;;) {
         err = have_group(s, class, t, use_reserve);
-        if (err)
+        struct sfs_group *g = s->open_groups[class][err ? !t : t]; /* without any other, that of the other temperature */
+        if (err && (err != SCALEFS_E_NOSPC || !g || !usable(s, g)))
             break;
-        struct sfs_group *g = s->open_groups[class][t];
-        err = g->record.sequential ? sfs_group_promise_row(s->pool, g, row) : take_from(s, g, row);
-        if (err == SCALEFS_OK) {
+        int none = g->record.sequential ? sfs_group_promise_row(s->pool, g, row) : take_from(s, g, row);
+        if (none == SCALEFS_OK) {
+            err = none;
             *record = g->record;
             break;
         }
-        close_open(s, class, t);
+        close_open(s, class, err ? !t : t);
+        if (err)
+            break;
     }
     sfs_store_unlock(s);
     return err;
@@ -506,18 +523,28 @@ void sfs_space_free_empty(struct sfs_store *s)
 
 /* --- what is left --- */
 
+/* Rows of a data group that hold nothing and that nobody fills. */
+static uint32_t free_rows(const struct sfs_group *g)
+{
+    uint32_t room = sfs_group_room(g), taken = g->record.sequential ? 0 : g->in_flight - g->pins;
+    return g->record.state == SFS_GROUP_OPEN && room > taken ? room - taken : 0;
+}
+
 void sfs_space_count(struct sfs_store *s)
 {
     struct sfs_pool *pool = s->pool;
     sfs_space_free_empty(s);
-    uint64_t room = sfs_groups_unallocated(pool), nodes = 0, system = 0, landed = 0;
+    uint64_t room = sfs_groups_unallocated(pool), nodes = 0, system = 0, landed = 0, row = 0;
+    s->scattered = 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
         if (!g)
             continue;
         if (g->record.class == SFS_CLASS_DATA) {
-            uint64_t payload = g->record.rows * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
-            room += payload > g->count.live ? payload - g->count.live : 0;
+            uint64_t payload = sfs_group_row_bytes(&g->record) - SFS_BLOCK, live = payload * g->count.used_rows;
+            room += payload * free_rows(g);
+            s->scattered += live > g->count.live ? live - g->count.live : 0;
+            row = payload > row ? payload : row;
         } else if (g->record.class == SFS_CLASS_METADATA) {
             nodes += sfs_group_room(g);
         } else if (g->record.class == SFS_CLASS_SYSTEM) {
@@ -526,12 +553,16 @@ void sfs_space_count(struct sfs_store *s)
             landed += g->count.live;
         }
     }
-    /* What has landed will want wide rows; and the next fsync will want a log. */
+    /* What has landed will want wide rows, and does not fill them; the next fsync will want a log; and where the cleaner has no
+     * group to come, it needs some rows. */
+    landed += landed / 8 + (landed ? row : 0);
     const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0];
     unsigned copies_of_log = pool->config.failover + 1u;
     if (!s->open_groups[SFS_CLASS_LANDING][0])
         landed += wide ? (uint64_t)SFS_ATOM_BYTES * copies_of_log * wide->record.k / (wide->record.k + wide->record.m)
                        : SFS_ATOM_BYTES;
+    if (!sfs_groups_cleanable(pool))
+        landed += CLEANER_ROWS * row;
     s->free_estimate = room > landed ? room - landed : 0;
     /* Atoms that nobody has can become metadata: as many copies on different disks as can be had, less one column each for a
      * system and a cleaner group. */
@@ -563,15 +594,47 @@ int sfs_space_node_room(struct sfs_store *s)
     return s->node_room < NODES_AT_LEAST ? SCALEFS_E_NOSPC : SCALEFS_OK;
 }
 
+/* Room for what is promised is counted in whole rows that are free. How much of that is filled depends on how it comes: batches
+ * end with gaps, short extents have long entries in the summary. */
+static bool fits(const struct sfs_store *s, uint64_t bytes)
+{
+    uint64_t all = s->reserved + bytes;
+    return s->free_estimate >= all + all / 8;
+}
+
 static bool promise(struct sfs_store *s, uint64_t bytes)
 {
     if (s->free_estimate < s->reserved + bytes + (64u << 20) || s->free_estimate / 16 < s->reserved + bytes)
         sfs_space_count(s);
     /* Data that was promised must find room for its nodes, too: it is refused earlier than transactions are. */
-    if (s->free_estimate < s->reserved + bytes || s->node_room < NODES_FOR_DATA)
+    if (!fits(s, bytes) || s->node_room < NODES_FOR_DATA)
         return false;
     s->reserved += bytes;
     return true;
+}
+
+/* Logs are packed, and what is dead in rows that live is gathered until there is
+ * room, or nothing is gained any more. locked; gives up the lock. */
+static int make_promise(struct sfs_store *s, uint64_t bytes, bool *promised)
+{
+    uint64_t freed = s->freed;
+    sfs_store_unlock(s);
+    int err = sfs_pack_logs(s);
+    sfs_store_lock(s);
+    *promised = !err && promise(s, bytes);
+    while (!err && !*promised && s->node_room >= NODES_FOR_DATA && s->free_estimate + s->scattered >= s->reserved + bytes &&
+           s->scattered_kept != freed) {
+        uint64_t before = s->free_estimate;
+        sfs_store_unlock(s);
+        err = sfs_make_room(s, true);
+        sfs_store_lock(s);
+        *promised = (!err || err == SCALEFS_E_NOSPC) && promise(s, bytes);
+        if (err == SCALEFS_E_NOSPC || (!*promised && s->free_estimate <= before))
+            s->scattered_kept = freed; /* not again before something else was freed */
+        if (err == SCALEFS_E_NOSPC)
+            err = SCALEFS_OK;
+    }
+    return err;
 }
 
 int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
@@ -582,16 +645,11 @@ int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
         s->dirty_since_ns = sfs_now_ns(s->env);
         sfs_cond_broadcast(&s->wake);
     }
-    sfs_store_unlock(s);
-    if (promised)
-        return SCALEFS_OK;
-    /* What was freed a moment ago counts once no openable record needs it; logs become smaller when they are packed. */
-    int err = sfs_settle(s);
-    sfs_store_lock(s);
-    promised = !err && promise(s, bytes);
+    int err = promised ? SCALEFS_OK : make_promise(s, bytes, &promised);
     if (!promised)
-        sfs_log(s->env, SFS_LOG_DEBUG, "store", SCALEFS_E_NOSPC, "no room for %llu: %llu free, %llu reserved, %llu nodes",
-                (unsigned long long)bytes, (unsigned long long)s->free_estimate, (unsigned long long)s->reserved,
+        sfs_log(s->env, SFS_LOG_DEBUG, "store", SCALEFS_E_NOSPC,
+                "no room for %llu: %llu free, %llu scattered, %llu reserved, %llu nodes", (unsigned long long)bytes,
+                (unsigned long long)s->free_estimate, (unsigned long long)s->scattered, (unsigned long long)s->reserved,
                 (unsigned long long)s->node_room);
     sfs_store_unlock(s);
     return promised ? SCALEFS_OK : err ? err : SCALEFS_E_NOSPC;
@@ -619,7 +677,8 @@ void sfs_store_space(struct sfs_store *s, struct sfs_space *space)
                                 pool->groups[i]->record.class == SFS_CLASS_LANDING))
             space->used += pool->groups[i]->count.live;
     space->usable = sfs_groups_capacity(pool);
-    space->free = s->node_room >= NODES_FOR_DATA && s->free_estimate > s->reserved ? s->free_estimate - s->reserved : 0;
+    uint64_t free = s->free_estimate + s->scattered;
+    space->free = s->node_room >= NODES_FOR_DATA && free > s->reserved ? free - s->reserved : 0;
     sfs_store_unlock(s);
 }
 

@@ -53,6 +53,7 @@ static int make(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_sto
     s->lock = &pool->lock;
     s->options = *o;
     s->emptied = true;
+    s->freed = 1;
     sfs_mutex_init(&s->spare_lock, env);
     sfs_cond_init(&s->checkpoint_done, env);
     sfs_cond_init(&s->wake, env);

@@ -1,7 +1,7 @@
 /* The file system under power cuts, kills and faults: seeds, lives, arguments. What is checked: docs/TESTING.md; how the
  * parts divide the work: sim_fs.h.
  *
- * Usage: sim_fs [--mode cut|fault|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
+ * Usage: sim_fs [--mode cut|fault|tiny|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
  * Without --seeds: SCALEFS_SIM_SEEDS of the environment, else a few. A seed whose run did too little (counts below) counts
  * as failed. --until-failure is for builds that are broken on purpose: the first seed that fails is the success.
  */
@@ -13,6 +13,14 @@
 #include <string.h>
 
 #include "store/internal.h"
+
+/* `tiny`: disks so small that the pool is often full. */
+static const struct variant {
+    const char *name;
+    enum mode mode;
+    bool tiny;
+} variants[] = {{"cut", MODE_CUT, false}, {"fault", MODE_FAULT, false}, {"tiny", MODE_CUT, true}};
+enum { VARIANTS = sizeof variants / sizeof *variants };
 
 enum { LIVES_MIN = 4, LIVES_MAX = 24, OPERATIONS_MIN = 200, CHECKPOINTS_MIN = 3, REUSED_MIN = 1 };
 
@@ -183,16 +191,19 @@ static void work(struct world *w, void *arg)
 
 /* --- a seed --------------------------------------------------------------------------------------------------------------- */
 
-static struct model *model_new(uint64_t seed, enum mode mode, bool verbose, struct world *w)
+static struct model *model_new(const struct variant *v, bool verbose, struct world *w)
 {
     struct model *m = calloc(1, sizeof *m);
+    enum mode mode = v->mode;
     struct prng *p = &w->prng;
     if (!m)
         abort();
     m->w = w;
     m->mode = mode;
     m->verbose = verbose;
-    m->disks = mode == MODE_FAULT ? 2 + (unsigned)prng_below(p, 5) : 1 + (unsigned)prng_below(p, 6);
+    m->tiny = v->tiny;
+    unsigned most = v->tiny ? 3 : mode == MODE_FAULT ? 5 : 6;
+    m->disks = (mode == MODE_FAULT ? 2 : 1) + (unsigned)prng_below(p, most);
     m->failover = (unsigned)prng_below(p, m->disks < 4 ? m->disks : 4);
     if (mode == MODE_FAULT && !m->failover)
         m->failover = 1;
@@ -201,7 +212,7 @@ static struct model *model_new(uint64_t seed, enum mode mode, bool verbose, stru
     m->store_options.commit_seconds = 1 + (unsigned)prng_below(p, 3);
     m->fs_options.dirty_bytes = 128u << (10 + prng_below(p, 5));
     m->fs_options.inode_cache = 4u << prng_below(p, 5);
-    m->file_max = 32u << (10 + prng_below(p, 6));
+    m->file_max = (v->tiny ? 512u : 32u) << (10 + prng_below(p, v->tiny ? 3 : 6));
     m->ops_each = 100 + (unsigned)prng_below(p, 500);
     m->sync_every = 8u << prng_below(p, 4);
     m->next_stamp = 1;
@@ -217,11 +228,11 @@ static struct model *model_new(uint64_t seed, enum mode mode, bool verbose, stru
         tree_init(&m->client[i].base);
     }
     for (unsigned i = 0; i < m->disks; i++) {
-        struct sim_disk_options o = {.size_bytes = (64 + prng_below(p, 5) * 16) << 20, .discard = prng_chance(p, 1, 2),
+        uint64_t mib = v->tiny ? 40 + prng_below(p, 5) * 4 : 64 + prng_below(p, 5) * 16;
+        struct sim_disk_options o = {.size_bytes = mib << 20, .discard = prng_chance(p, 1, 2),
                                      .mean_latency_ns = 100000 + prng_below(p, 400000)};
         sim_farm_add(w->farm, &o);
     }
-    (void)seed;
     return m;
 }
 
@@ -302,27 +313,22 @@ struct total {
     bool until_failure;
 };
 
-static const char *mode_name(enum mode mode)
-{
-    return mode == MODE_CUT ? "cut" : "fault";
-}
-
-static bool run_seed(uint64_t seed, enum mode mode, bool verbose, struct total *total, uint64_t *digest)
+static bool run_seed(uint64_t seed, const struct variant *v, bool verbose, struct total *total, uint64_t *digest)
 {
     struct world w;
-    world_init(&w, prng_mix(seed, mode));
-    struct model *m = model_new(seed, mode, verbose, &w);
+    world_init(&w, prng_mix(seed, (uint64_t)(v - variants) + 1));
+    struct model *m = model_new(v, verbose, &w);
     bool good = run_lives(m);
     bool counts = enough(&m->counts);
     const struct counts *c = &m->counts;
     printf("%s%sok - %s seed %llu: %u disks, failover %u, %u clients; %llu lives, %llu cuts, %llu kills, %llu operations, "
            "%llu checkpoints, %llu rows reused, %llu refused for room; digest %016llx\n",
-           total->until_failure ? "# " : "", good && counts ? "" : "not ", mode_name(mode), N(seed), m->disks, m->failover, m->clients, N(c->lives), N(c->cuts),
+           total->until_failure ? "# " : "", good && counts ? "" : "not ", v->name, N(seed), m->disks, m->failover, m->clients, N(c->lives), N(c->cuts),
            N(c->kills), N(c->operations), N(c->checkpoints), N(c->reused), N(c->full), N(w.digest));
     if (good && !counts)
         printf("# too little was done for the seed to count\n");
     if (!good)
-        printf("# again: sim_fs --mode %s --seed %llu -v\n", mode_name(mode), N(seed));
+        printf("# again: sim_fs --mode %s --seed %llu -v\n", v->name, N(seed));
     fflush(stdout);
     add(&total->counts, c);
     total->seeds++;
@@ -334,13 +340,13 @@ static bool run_seed(uint64_t seed, enum mode mode, bool verbose, struct total *
     return good && counts;
 }
 
-static bool run_seed_twice(uint64_t seed, enum mode mode, bool verbose, struct total *total)
+static bool run_seed_twice(uint64_t seed, const struct variant *v, bool verbose, struct total *total)
 {
     uint64_t first, second;
-    bool good = run_seed(seed, mode, verbose, total, &first);
-    good = run_seed(seed, mode, false, total, &second) && good;
+    bool good = run_seed(seed, v, verbose, total, &first);
+    good = run_seed(seed, v, false, total, &second) && good;
     if (first != second) {
-        printf("not ok - %s seed %llu ran in two different ways\n", mode_name(mode), N(seed));
+        printf("not ok - %s seed %llu ran in two different ways\n", v->name, N(seed));
         total->failed++;
     }
     return good && first == second;
@@ -348,14 +354,14 @@ static bool run_seed_twice(uint64_t seed, enum mode mode, bool verbose, struct t
 
 struct arguments {
     uint64_t first, seeds;
-    unsigned modes;
+    const char *mode; /* NULL: all */
     bool verbose, until_failure, twice, bad;
 };
 
 static struct arguments parse(int argc, char **argv)
 {
     const char *seeds = getenv("SCALEFS_SIM_SEEDS");
-    struct arguments a = {.first = 1, .seeds = seeds ? strtoull(seeds, NULL, 0) : 5, .modes = MODE_CUT | MODE_FAULT};
+    struct arguments a = {.first = 1, .seeds = seeds ? strtoull(seeds, NULL, 0) : 5};
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "-v")) {
@@ -372,9 +378,11 @@ static struct arguments parse(int argc, char **argv)
             a.first = strtoull(argv[++i], NULL, 0);
             a.seeds = 1;
         } else if (next && !strcmp(argv[i], "--mode")) {
-            i++;
-            a.modes = !strcmp(next, "cut") ? MODE_CUT : !strcmp(next, "fault") ? MODE_FAULT : MODE_CUT | MODE_FAULT;
-            a.bad = a.bad || (strcmp(next, "cut") && strcmp(next, "fault") && strcmp(next, "all"));
+            a.mode = argv[++i];
+            bool known = !strcmp(next, "all");
+            for (unsigned v = 0; v < VARIANTS; v++)
+                known = known || !strcmp(next, variants[v].name);
+            a.bad = a.bad || !known;
         } else {
             a.bad = true;
         }
@@ -410,7 +418,7 @@ int main(int argc, char **argv)
     struct arguments a = parse(argc, argv);
     struct total total = {.until_failure = a.until_failure};
     if (a.bad) {
-        fprintf(stderr, "usage: sim_fs [--mode cut|fault|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
+        fprintf(stderr, "usage: sim_fs [--mode cut|fault|tiny|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
                         "[-v]\n");
         return 2;
     }
@@ -418,13 +426,14 @@ int main(int argc, char **argv)
     if (a.until_failure)
         world_on_abort(caught_by_assert);
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
-        for (enum mode mode = MODE_CUT; mode <= MODE_FAULT; mode++) {
-            if (!(a.modes & mode))
+        for (unsigned i = 0; i < VARIANTS; i++) {
+            const struct variant *v = &variants[i];
+            if (a.mode && strcmp(a.mode, "all") && strcmp(a.mode, v->name))
                 continue;
-            bool good = a.twice ? run_seed_twice(seed, mode, a.verbose, &total)
-                                : run_seed(seed, mode, a.verbose, &total, &digest);
+            bool good = a.twice ? run_seed_twice(seed, v, a.verbose, &total)
+                                : run_seed(seed, v, a.verbose, &total, &digest);
             if (a.until_failure && !good && total.failed)
-                caught(mode_name(mode));
+                caught(v->name);
         }
     }
     print_total(&total);

@@ -171,7 +171,7 @@ struct counts {
 struct model {
     struct world *w;
     enum mode mode;
-    bool verbose;
+    bool verbose, tiny; /* `tiny`: disks so small that the pool is often full */
     unsigned disks, failover, clients;
     struct sfs_store_options store_options;
     struct sfs_fs_options fs_options;

@@ -53,7 +53,7 @@ bool op_end(struct model *m, struct client *c, int err)
 /* One that the model says is refused. */
 static void refused(struct model *m, struct client *c, const char *what, int want, int err)
 {
-    if (err != want)
+    if (err != want && err != SCALEFS_E_NOSPC) /* a full pool may say so first */
         wrong(m, "client %u: %s was to be refused with %s, and got %s", c->number, what, scalefs_error_name(want),
               scalefs_error_name(err));
     m->counts.refused++;
