@@ -83,6 +83,11 @@ def stage_fault(stage, _scratch):
         seeds(stage, stage.so_much(1000, 10), sim_fs("fault", program("sim_fs")))
 
 
+def stage_tiny(stage, _scratch):
+    if built(stage):
+        seeds(stage, stage.so_much(1000, 10), sim_fs("tiny", program("sim_fs")))
+
+
 def stage_store(stage, _scratch):
     if built(stage):
         seeds(stage, stage.so_much(500, 10), lambda first, n: [program("sim_store"), str(n), str(first)])
@@ -181,6 +186,7 @@ def stage_noise(stage, scratch):
 STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
+    "tiny": ("simulation: pools so small that they are often full", stage_tiny),
     "store": ("simulation: the store alone under power cuts", stage_store),
     "broken": ("builds that are broken on purpose are caught", stage_broken),
     "wine": ("simulation: the Windows build under Wine", stage_wine),
