@@ -136,31 +136,6 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     reply_entry(req, code, &attr);
 }
 
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                      struct fuse_file_info *fi)
-{
-    struct driver *d = driver_of(req);
-    struct scalefs_attr attr;
-    int code = make(req, parent, name, (mode & ~(mode_t)S_IFMT) | S_IFREG, 0, &attr);
-    if (code == SCALEFS_E_EXIST && !(fi->flags & O_EXCL)) {
-        /* Another call made it since the kernel looked. */
-        code = scalefs_lookup(d->fs, parent, name, strlen(name), &attr);
-        if (!code && (attr.mode & SCALEFS_S_IFMT) != SCALEFS_S_IFREG)
-            code = SCALEFS_E_STALE;
-    }
-    if (!code)
-        code = scalefs_hold(d->fs, attr.ino);
-    if (code) {
-        reply_code(req, code);
-        return;
-    }
-    struct fuse_entry_param entry;
-    sfs_drivers_entry(&attr, &entry);
-    fi->keep_cache = 1;
-    if (fuse_reply_create(req, &entry, fi))
-        scalefs_release_hold(d->fs, attr.ino, 1);
-}
-
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
     struct scalefs_attr attr;
@@ -346,7 +321,8 @@ void sfs_drivers_name_ops(struct fuse_lowlevel_ops *ops)
     ops->forget_multi = op_forget_multi;
     ops->mknod = op_mknod;
     ops->mkdir = op_mkdir;
-    ops->create = op_create;
+    /* No create: the kernel then makes files with MKNOD, and as it need not open them, it need not tell when they are
+     * closed. Names are made under the directory's lock there, so nobody comes between its LOOKUP and that. */
     ops->symlink = op_symlink;
     ops->link = op_link;
     ops->readlink = op_readlink;

@@ -4,6 +4,8 @@
  *   SETATTR, SETXATTR  with the kernel's wish to drop set-id bits (HANDLE_KILLPRIV_V2, SETXATTR_EXT)
  *   TMPFILE            O_TMPFILE
  *   STATX              for the time of birth
+ *   OPEN, OPENDIR      nothing is kept for open files: told once, the kernel no longer asks, and keeps its caches (this
+ *                      libfuse would say "opened", and be asked before each first read and after each last one)
  *   INTERRUPT          nothing here can be interrupted; told once, the kernel stops asking
  *   INIT               remembered on its way, so that the answer can be completed
  *
@@ -304,12 +306,15 @@ bool sfs_drivers_raw(struct worker *w)
             break;
         do_statx(d, in);
         return true;
+    case FUSE_OPEN:
+    case FUSE_OPENDIR:
     case FUSE_INTERRUPT:
-        break;
+        send_error(d, in, ENOSYS);
+        return true;
     default:
         return false;
     }
-    send_error(d, in, in->opcode == FUSE_INTERRUPT ? ENOSYS : EINVAL);
+    send_error(d, in, EINVAL);
     return true;
 }
 
