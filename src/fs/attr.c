@@ -80,6 +80,17 @@ static int change_acl(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_ino
     return sfs_fs_xattr_put_small(fs, tx, inode->ino, SFS_ACL_ACCESS, acl, len);
 }
 
+#define ONLY_TIMES (SCALEFS_SET_ATIME | SCALEFS_SET_MTIME | SCALEFS_SET_CTIME)
+
+/* Times of a file alone, as a kernel with a cache of its own sends them after every write and unlink: they are
+ * written with the file's next flush, like the times of the writes themselves. */
+static void keep_times(struct sfs_fs *fs, struct sfs_inode *inode, const struct sfs_inode_value *v)
+{
+    inode->value = *v;
+    inode->attr_dirty = true;
+    sfs_fs_account(fs, inode, 0);
+}
+
 static int setattr_locked(struct sfs_fs *fs, struct sfs_inode *inode,
                           const struct scalefs_attr *values, unsigned mask)
 {
@@ -88,6 +99,10 @@ static int setattr_locked(struct sfs_fs *fs, struct sfs_inode *inode,
         return err;
     struct sfs_inode_value v = inode->value;
     change(&v, values, mask, sfs_fs_now(fs));
+    if (!(mask & ~(unsigned)ONLY_TIMES) && SFS_FS_ISREG(v.mode)) {
+        keep_times(fs, inode, &v);
+        return SCALEFS_OK;
+    }
     if (mask & SCALEFS_SET_SIZE) {
         err = sfs_fs_resize(fs, inode, &v, values->size);
         if (err || !(mask & SCALEFS_SET_MODE))
@@ -115,6 +130,8 @@ int sfs_fs_setattr(struct sfs_fs *fs, uint64_t ino, const struct scalefs_attr *v
     if (err)
         return err;
     bool size = mask & SCALEFS_SET_SIZE;
+    if (!(mask & ~(unsigned)ONLY_TIMES))
+        (void)sfs_store_reserve(fs->store, 0); /* so that a checkpoint comes for them */
     if (size)
         sfs_mutex_lock(&inode->flush);
     sfs_rwlock_write(&inode->lock);

@@ -640,7 +640,7 @@ static int make_promise(struct sfs_store *s, uint64_t bytes, bool *promised)
 int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
 {
     sfs_store_lock(s);
-    bool promised = promise(s, bytes);
+    bool promised = !bytes || promise(s, bytes);
     if (!s->dirty_since_ns) { /* data will wait in memory: the background checkpoint must come */
         s->dirty_since_ns = sfs_now_ns(s->env);
         sfs_cond_broadcast(&s->wake);

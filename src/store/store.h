@@ -75,7 +75,8 @@ uint32_t sfs_store_row_bytes(struct sfs_store *store);
 
 /* --- space ------------------------------------------------------------------------------------------------------ */
 /* Promises room for `bytes` of new file data (worst case, uncompressed) and their metadata. NOSPC only after commits and
- * compaction were tried. Give it back with the same number after the transaction that wrote (or dropped) them. */
+ * compaction were tried. Give it back with the same number after the transaction that wrote (or dropped) them. 0 bytes: only
+ * says that something waits in memory, so that a checkpoint comes for it. */
 int sfs_store_reserve(struct sfs_store *store, uint64_t bytes);
 void sfs_store_unreserve(struct sfs_store *store, uint64_t bytes);
 struct sfs_space {

@@ -491,6 +491,34 @@ static void attributes(void)
     fixture_end(&f);
 }
 
+/* Times alone make no transaction: they go with the next flush, like those of a write. */
+static void times_wait_for_the_flush(void)
+{
+    struct fixture f;
+    struct scalefs_attr a, set = {.atime = {1, 2}, .mtime = {3, 4}, .ctime = {5, 6}};
+    struct fake_stats before, after;
+    fixture_begin(&f, NULL);
+    uint64_t file = make_file(&f, ROOT, "file");
+    fake_store_stats(f.store, &before);
+    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_ATIME | SCALEFS_SET_MTIME | SCALEFS_SET_CTIME, &a));
+    CHECK_EQ(a.mtime.s, 3);
+    CHECK_EQ(a.ctime.ns, 6);
+    fake_store_stats(f.store, &after);
+    CHECK_EQ(after.transactions, before.transactions);
+    CHECK_OK(sfs_fs_fsync(f.fs, file));
+    fixture_crash(&f);
+    a = attr_of(&f, file);
+    CHECK_EQ(a.atime.ns, 2);
+    CHECK_EQ(a.mtime.s, 3);
+    CHECK_EQ(a.ctime.s, 5);
+    set.mtime.s = 8;
+    CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_MTIME, &a));
+    CHECK_OK(fake_store_checkpoint(f.store)); /* nobody asks for it */
+    fixture_crash(&f);
+    CHECK_EQ(attr_of(&f, file).mtime.s, 8);
+    fixture_end(&f);
+}
+
 /* A refused transaction leaves everything as it was. */
 static void refused_transactions_change_nothing(void)
 {
@@ -540,6 +568,7 @@ int main(int argc, char **argv)
     RUN(entries_come_with_attributes);
     RUN(names_with_one_hash);
     RUN(attributes);
+    RUN(times_wait_for_the_flush);
     RUN(refused_transactions_change_nothing);
     return TEST_END();
 }
