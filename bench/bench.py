@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from systems import Btrfs, ScaleFs
-from workloads import METRICS, Data, everything
+from report import print_bytes, print_device_bytes, print_table, write_page
+from workloads import Data, device_bytes, everything
 
 MIB, GIB = 1 << 20, 1 << 30
 PROFILES = {"raid5": (4, 1), "raid6": (6, 2), "raid1": (2, 1), "single": (1, 0)}
@@ -35,6 +35,7 @@ def arguments():
     p.add_argument("--tree", default="/usr/include", help="what tree copy copies")
     p.add_argument("--loop", action="store_true", help="ScaleFS on loop devices, too; counts device bytes")
     p.add_argument("--only", choices=("scalefs", "btrfs"), help="one of the two alone")
+    p.add_argument("--table", metavar="FILE", help="the medians as a page in Markdown (docs/BENCH.md)")
     p.add_argument("--json", metavar="FILE", help="all single results, for other programs")
     a = p.parse_args()
     a.media = (a.media or ("ram" if a.quick else "ram,disk")).split(",")
@@ -67,67 +68,48 @@ class Disk:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def one(name, args, place, profile, round_number, direct):
+def make(name, args, folder, profile, size, direct, loop):
     count, failover = PROFILES[profile]
-    data_disks = max(1, count - failover)
-    # Room for the big file twice, small files and copies, and btrfs's chunks of 1 GiB.
-    size = max(2 * GIB if not args.quick else GIB, (args.mib * 3 // data_disks + 256) * MIB)
-    folder = os.path.join(place.folder, f"{name}.{round_number}")
-    sizes = {"mib": args.mib, "files": args.files, "random": 2000 if args.quick else 5000,
-             "appends": 100 if args.quick else 300, "tree": args.tree}
+    if name == "scalefs":
+        return ScaleFs(folder, count, failover, size, direct, args.scalefs, loop)
+    return Btrfs(folder, count, failover, size, direct, mirror=profile == "raid1")
+
+
+def with_system(name, args, place, profile, tag, size, direct, loop, work):
+    """Makes the system, does the work with it, and leaves nothing behind."""
+    folder = os.path.join(place.folder, f"{name}.{tag}")
     system = None
     try:
-        if name == "scalefs":
-            system = ScaleFs(folder, count, failover, size, direct, args.scalefs, args.loop)
-        else:
-            system = Btrfs(folder, count, failover, size, direct, mirror=profile == "raid1")
-        return everything(system, sizes, Data())
+        system = make(name, args, folder, profile, size, direct, loop)
+        return work(system)
     finally:
         if system:
             system.destroy()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def median_of(results, metric):
-    values = [r[metric] for r in results if metric in r]
-    return statistics.median(values) if values else None
+def one(name, args, place, profile, round_number, direct):
+    count, failover = PROFILES[profile]
+    data_disks = max(1, count - failover)
+    # Room for the big file twice, small files and copies, and btrfs's chunks of 1 GiB.
+    size = max(2 * GIB if not args.quick else GIB, (args.mib * 3 // data_disks + 256) * MIB)
+    sizes = {"mib": args.mib, "files": args.files, "random": 2000 if args.quick else 10000,
+             "appends": 100 if args.quick else 300, "tree": args.tree}
+    return with_system(name, args, place, profile, round_number, size, direct, args.loop,
+                       lambda system: everything(system, sizes, Data()))
 
 
-def number(value):
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def print_table(title, results):
-    print(f"\n{title}")
-    print(f"{'':30} {'unit':>6} {'scalefs':>9} {'btrfs':>9} {'ratio':>6}   single ratios")
-    for metric, (unit, more) in METRICS.items():
-        ours, theirs = (median_of(results[n], metric) for n in ("scalefs", "btrfs"))
-        if ours is None and theirs is None:
-            continue
-        ratio, singles = "", ""
-        if ours and theirs:
-            ratio = f"{(ours / theirs if more else theirs / ours):.2f}"
-            pairs = [(a.get(metric), b.get(metric)) for a, b in zip(results["scalefs"], results["btrfs"])]
-            singles = " ".join(f"{(a / b if more else b / a):.2f}" for a, b in pairs if a and b)
-        print(f"{metric:30} {unit:>6} {number(ours):>9} {number(theirs):>9} {ratio:>6}   {singles}")
-    sys.stdout.flush()
-
-
-def print_device_bytes(moved):
-    """Device bytes do not drift with the machine's load: read and written per workload, in MiB."""
-    names = {w for per_round in moved.values() for d in per_round for w in d}
-    if not names:
-        return
-    print(f"{'device MiB read/written':30} {'scalefs':>16} {'btrfs':>16}")
-    for w in sorted(names):
-        line = f"{w:30}"
-        for n in ("scalefs", "btrfs"):
-            got = [d[w] for d in moved[n] if w in d]
-            cell = "–" if not got else "/".join(f"{statistics.median(g[i] for g in got) / MIB:.0f}" for i in (0, 1))
-            line += f" {cell:>16}"
-        print(line)
+def bytes_moved(args, place, profile, direct):
+    """{system: {work: (read, written) per live byte}}: on loop devices, which count. Once: it does not drift."""
+    found = {}
+    for name in ("scalefs", "btrfs"):
+        if not args.only or name == args.only:
+            try:
+                found[name] = with_system(name, args, place, profile, "bytes", 2 * GIB, direct, True,
+                                          lambda system: device_bytes(system, {"mib": 256}, Data()))
+            except (RuntimeError, OSError, subprocess.SubprocessError) as e:
+                print(f"{profile}: {name}, bytes: {e}", file=sys.stderr)
+    return found
 
 
 def compare(args, medium, profile):
@@ -151,9 +133,12 @@ def compare(args, medium, profile):
                 print(f"  {profile} {medium} round {i + 1} {name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
         print_table(title, results)
         print_device_bytes(moved)
+        per_byte = bytes_moved(args, place, profile, direct=medium == "disk")
+        print_bytes(per_byte)
     finally:
         place.close()
-    return {"medium": medium, "profile": profile, "results": results, "device_bytes": moved}
+    return {"medium": medium, "profile": profile, "title": title, "results": results, "device_bytes": moved,
+            "per_live_byte": per_byte}
 
 
 def main():
@@ -167,6 +152,8 @@ def main():
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump(runs, f, indent=1)
+    if args.table:
+        write_page(args, runs)
     # Nothing is worth showing when one side never ran to its end.
     wanted = [args.only] if args.only else ["scalefs", "btrfs"]
     return 0 if all(r["results"][n] for r in runs for n in wanted) else 1

@@ -133,9 +133,13 @@ class ScaleFs(System):
         self.mount(degraded=True)
         self.lost = status_id
 
-    def rebuild(self):
+    def add_replacement(self):
         path = self.new_file("replacement")
-        disk = self.loops.attach(path) if self.loop else path
+        self.replacement = self.loops.attach(path) if self.loop else path
+
+    def rebuild(self):
+        """Onto the replacement; the seconds it took."""
+        disk = self.replacement
         self.disks = [disk if d is None else d for d in self.disks]
         lost = [d for d in json.loads(self.cli("status", self.pool, "--json", ok=(0, 3)))["disks"] if d["state"] != "online"]
         start = time.monotonic()
@@ -199,8 +203,11 @@ class Btrfs(System):
         drop_caches()
         self.mount(degraded=True)
 
+    def add_replacement(self):
+        self.replacement = self.loops.attach(self.new_file("replacement"))
+
     def rebuild(self):
-        device = self.loops.attach(self.new_file("replacement"))
+        device = self.replacement
         start = time.monotonic()
         run("btrfs", "replace", "start", "-B", "-f", str(self.lost), device, self.mount_point)
         seconds = time.monotonic() - start

@@ -28,6 +28,7 @@ METRICS = {
     "degraded cold read": ("MiB/s", True),
     "rebuild of a disk": ("MiB/s", True),
     "memory of the server": ("MiB", False),
+    "free of an empty one": ("% raw", True),
 }
 
 
@@ -104,8 +105,24 @@ def overwrite(system, sizes, data):
     os.fsync(fd)
     seconds = time.monotonic() - start
     os.close(fd)
+    system.cold()
+    check_overwritten(system, data, set(places), pages)
     os.unlink(os.path.join(system.mount_point, "over"))
     return {"4 KiB overwrite + fsync": len(places) / seconds / 1000}
+
+
+def check_overwritten(system, data, places, pages):
+    page = data.base[:4096]
+    with open(os.path.join(system.mount_point, "over"), "rb") as f:
+        for i in range(pages // 256):
+            wanted = bytearray(data.block(i))
+            for at in range(256):
+                if i * 256 + at in places:
+                    wanted[at * 4096:(at + 1) * 4096] = page
+            if f.read(MIB) != wanted:
+                raise RuntimeError(f"{system.name}: wrong data in block {i} of what was overwritten")
+        if f.read(1):
+            raise RuntimeError(f"{system.name}: the overwritten file grew")
 
 
 def append(system, sizes, data):
@@ -199,9 +216,37 @@ def mount_time(system, _sizes, _data):
     return {"mount": (time.monotonic() - start) * 1000}
 
 
+def free_share(system):
+    """What is said to be free, of all bytes of all disks."""
+    st = os.statvfs(system.mount_point)
+    return st.f_bavail * st.f_frsize * 100 / (system.size * len(system.files))
+
+
+def device_bytes(system, sizes, data):
+    """What a scrub and a rebuild read from and write to the disks, per byte of live data: {name: (read, written)}."""
+    live = sizes["mib"] * MIB
+    found = {}
+
+    def per_byte(name, work):
+        before = system.moved()
+        work()
+        found[name] = [(b - a) / live for a, b in zip(before, system.moved())]
+
+    sequential_write(system, sizes, data)
+    system.cold()
+    per_byte("scrub", system.scrub)
+    if system.failover:
+        system.lose_disk(1)
+        system.add_replacement()
+        per_byte("rebuild of a disk", system.rebuild)
+        system.cold()
+        sequential_read(system, sizes, data)
+    return found
+
+
 def everything(system, sizes, data):
     """All workloads on one fresh system, in an order in which none spoils the next."""
-    found = {}
+    found = {"free of an empty one": free_share(system)}
     device = {}
 
     def measure(workload, *more):
@@ -232,6 +277,7 @@ def everything(system, sizes, data):
     if system.failover:
         system.lose_disk(1)
         measure(sequential_read, "degraded cold read")
+        system.add_replacement()
         found["rebuild of a disk"] = sizes["mib"] / system.rebuild()
         system.cold()
         sequential_read(system, sizes, data)  # compared, not counted

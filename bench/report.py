@@ -1,0 +1,104 @@
+"""What was measured, as tables: on the terminal, and as a page of the documentation."""
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from workloads import METRICS
+
+MIB = 1 << 20
+HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+def median_of(results, metric):
+    values = [r[metric] for r in results if metric in r]
+    return statistics.median(values) if values else None
+
+
+def number(value):
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def ratio_of(ours, theirs, more):
+    return (ours / theirs if more else theirs / ours) if ours and theirs else None
+
+
+def rows_of(results):
+    """(name, unit, ours, theirs, ratio of the medians, ratios of the rounds) of all that was measured."""
+    for metric, (unit, more) in METRICS.items():
+        ours, theirs = (median_of(results[n], metric) for n in ("scalefs", "btrfs"))
+        if ours is None and theirs is None:
+            continue
+        pairs = [(a.get(metric), b.get(metric)) for a, b in zip(results["scalefs"], results["btrfs"])]
+        rounds = [ratio_of(a, b, more) for a, b in pairs if a and b]
+        yield metric, unit, ours, theirs, ratio_of(ours, theirs, more), rounds
+
+
+def print_table(title, results):
+    print(f"\n{title}")
+    print(f"{'':30} {'unit':>6} {'scalefs':>9} {'btrfs':>9} {'ratio':>6}   single ratios")
+    for metric, unit, ours, theirs, ratio, rounds in rows_of(results):
+        print(f"{metric:30} {unit:>6} {number(ours):>9} {number(theirs):>9} "
+              f"{'' if ratio is None else f'{ratio:.2f}':>6}   {' '.join(f'{r:.2f}' for r in rounds)}")
+    sys.stdout.flush()
+
+
+def print_device_bytes(moved):
+    """Device bytes do not drift with the machine's load: read and written per workload, in MiB."""
+    names = {w for per_round in moved.values() for d in per_round for w in d}
+    if not names:
+        return
+    print(f"{'device MiB read/written':30} {'scalefs':>16} {'btrfs':>16}")
+    for w in sorted(names):
+        line = f"{w:30}"
+        for n in ("scalefs", "btrfs"):
+            got = [d[w] for d in moved[n] if w in d]
+            cell = "–" if not got else "/".join(f"{statistics.median(g[i] for g in got) / MIB:.0f}" for i in (0, 1))
+            line += f" {cell:>16}"
+        print(line)
+
+
+def bytes_rows(per_byte):
+    for work in dict.fromkeys(w for found in per_byte.values() for w in found):
+        yield work, *("–" if work not in per_byte.get(n, {}) else "/".join(f"{v:.2f}" for v in per_byte[n][work])
+                      for n in ("scalefs", "btrfs"))
+
+
+def print_bytes(per_byte):
+    print(f"{'device bytes read/written per live byte':40} {'scalefs':>12} {'btrfs':>12}")
+    for work, ours, theirs in bytes_rows(per_byte):
+        print(f"{work:40} {ours:>12} {theirs:>12}")
+    sys.stdout.flush()
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "unknown")
+
+
+def commit():
+    r = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return r.stdout.strip() or "unknown"
+
+
+def write_page(args, runs):
+    lines = ["# ScaleFS and btrfs, measured", "",
+             "Written by `scripts/bench --table docs/BENCH.md`: medians, both systems taking turns in one run, on backing files",
+             "in the same place, all data compared. A ratio above 1 is in favour of ScaleFS. Absolute figures are this machine's,",
+             "at that hour; ratios travel better, device bytes best.", "",
+             f"Commit {commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}; {processor()}, {os.cpu_count()} processors, "
+             f"Linux {os.uname().release}; {args.rounds} rounds of {args.mib} MiB and {args.files} small files.", ""]
+    for run in runs:
+        lines += [f"## {run['title'][0].upper()}{run['title'][1:]}", "",
+                  "| | unit | ScaleFS | btrfs | ratio | of the rounds |", "| --- | --- | ---: | ---: | ---: | --- |"]
+        for metric, unit, ours, theirs, ratio, rounds in rows_of(run["results"]):
+            lines.append(f"| {metric} | {unit} | {number(ours)} | {number(theirs)} | "
+                         f"{'' if ratio is None else f'{ratio:.2f}'} | {' '.join(f'{r:.2f}' for r in rounds)} |")
+        lines += ["", "| device bytes read/written per live byte | ScaleFS | btrfs |", "| --- | ---: | ---: |"]
+        lines += [f"| {work} | {ours} | {theirs} |" for work, ours, theirs in bytes_rows(run["per_live_byte"])]
+        lines.append("")
+    with open(args.table, "w", encoding="utf-8") as f:
+        f.write("\n".join(lines))
