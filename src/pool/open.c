@@ -12,7 +12,9 @@
  * are here, and enough to read the data, or every absent one is named absent in the record.
  *
  * BEHIND. When a record is on any disk, every member that it calls online and complete had flushed all that it
- * refers to (commit.c). So a member whose own newest record is that one or the one before is complete.
+ * refers to (commit.c). So a member whose own newest record is that one or the one before is complete. An older one is
+ * that of a disk that lost what it had acknowledged, or of an old copy. Except that of the first record of a tenure nobody
+ * need ever have been told: where one opening after another was cut short, the one before is what the first of them found.
  */
 #include "pool/internal.h"
 
@@ -262,6 +264,18 @@ static void leave_absent(struct opener *o, struct sfs_member *m, bool apart)
     m->complete = false;
 }
 
+/* May a disk have missed every record between its own and the chosen one, although it obeys? */
+static bool only_openings_since(const struct sfs_pool *pool, const struct sfs_ring_entry *own)
+{
+    uint64_t txn = pool->last.txn;
+    for (unsigned i = pool->tenure_count; i-- > 0 && pool->tenures[i].first_txn == txn;) {
+        txn -= SFS_TXN_JUMP; /* what that opening found */
+        if (own->txn + 1 >= txn)
+            return true;
+    }
+    return false;
+}
+
 /* How far is a member that is here? True when it has all that the record refers to. */
 static bool take_member(struct opener *o, struct sfs_member *m, const struct sfs_head *h, uint64_t upto)
 {
@@ -269,7 +283,8 @@ static bool take_member(struct opener *o, struct sfs_member *m, const struct sfs
     struct sfs_ring_entry own = {0, 0, 0, 0};
     bool has = own_entry(o, h, &own);
     /* Of the first record it does not matter: there is no data yet. */
-    bool near = r->seq == 1 || (has && upto == own.txn && own.seq + 1 >= r->seq);
+    bool next = r->seq == 1 || (has && upto == own.txn && own.seq + 1 >= r->seq);
+    bool near = next || (has && upto == own.txn && only_openings_since(o->pool, &own));
     if (m->record.state == SFS_DISK_ABSENT || !near) {
         uint64_t flushed = m->complete ? r->txn : m->record.flushed_txn;
         flushed = upto < flushed ? upto : flushed;
@@ -289,7 +304,7 @@ static bool take_member(struct opener *o, struct sfs_member *m, const struct sfs
         strcpy(m->record.path, path);
         m->dirty = true;
     }
-    return near && m->complete;
+    return next && m->complete;
 }
 
 struct tally {

@@ -333,6 +333,46 @@ static void who_lacks_only_the_last_record_is_complete(void)
     on_disks(3, last_record_life);
 }
 
+/* As above, but two openings were cut short, too, and their records are on one disk alone. A disk that lacks what was
+ * acknowledged before these openings is behind all the same. */
+static void cut_openings_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 1, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    MUST(w, commit(pool, 1));
+    uint64_t seq = pool->seq, txn = pool->committed;
+    uint8_t before[4][SIM_PAGE];
+    for (unsigned i = 0; i < 4; i++)
+        sim_disk_peek(sim_farm_disk(w->farm, 0), SFS_RING_OFFSET + (seq + 1 + i) % SFS_RING_SLOTS * 4096, before[i], SIM_PAGE);
+    MUST(w, commit(pool, 2));
+    sfs_pool_close(pool);
+    use(w, NULL, ALL_DISKS, 1, 0);
+    use(w, NULL, ALL_DISKS, 1, 0);
+    for (unsigned d = 0; d < 3; d += 2)
+        for (unsigned i = 0; i < 4; i++)
+            sim_disk_poke(sim_farm_disk(w->farm, d), SFS_RING_OFFSET + (seq + 1 + i) % SFS_RING_SLOTS * 4096, before[i],
+                          SIM_PAGE);
+    pool = must_open(w, NULL, ALL_DISKS);
+    NEED_EQ(w, pool->last.pool_tree, 2);
+    NEED_EQ(w, members_complete(pool), 3);
+    sfs_pool_close(pool);
+    use(w, NULL, ALL_DISKS, 3, 4);
+    use(w, NULL, ALL_DISKS, 1, 0);
+    for (unsigned n = 1; n < SFS_RING_SLOTS; n++) /* only the record of state 1 is left */
+        sim_disk_poke(sim_farm_disk(w->farm, 2), SFS_RING_OFFSET + (seq + n) % SFS_RING_SLOTS * 4096, before[0], SIM_PAGE);
+    pool = must_open(w, NULL, ALL_DISKS);
+    NEED_EQ(w, pool->last.pool_tree, 4);
+    struct sfs_member *m = member(w, pool, 3);
+    NEED(w, !m->complete && m->record.flushed_txn == txn);
+    sfs_pool_close(pool);
+}
+
+static void who_lacks_only_openings_is_complete(void)
+{
+    on_disks(3, cut_openings_life);
+}
+
 /* --- stale and damaged disks --- */
 
 static void save(struct world *w, unsigned disk, uint8_t *image, uint64_t bytes)
@@ -631,6 +671,7 @@ int main(int argc, char **argv)
     RUN(the_end_of_a_tenure_counts_too);
     RUN(a_record_nobody_was_told_of_is_no_other_half);
     RUN(who_lacks_only_the_last_record_is_complete);
+    RUN(who_lacks_only_openings_is_complete);
     RUN(a_stale_disk_is_behind);
     RUN(any_copy_of_the_label_will_do);
     RUN(an_unreadable_record_gives_way_to_the_one_before);
