@@ -28,14 +28,9 @@
 #define FAST_FLUSH                                                                                 \
     60000 /* ns: a flush faster than this is not worth the wake-up of a kernel worker */
 
-struct list {
-    struct sfs_io *first,
-        *last; /* linked through io->backend[1]; io->backend[0] counts bytes done */
-};
-
 struct ring {
     struct io_uring uring;
-    struct list queue, direct;
+    struct sfs_io_list queue, direct;
     unsigned in_flight; /* given to the ring and not reaped */
     struct ring *next;
 };
@@ -46,24 +41,6 @@ struct sfs_linux_rings {
     struct ring *free;
     unsigned free_count;
 };
-
-static void push(struct list *list, struct sfs_io *io)
-{
-    io->backend[1] = 0;
-    if (list->first)
-        list->last->backend[1] = (uintptr_t)io;
-    else
-        list->first = io;
-    list->last = io;
-}
-
-static struct sfs_io *pop(struct list *list)
-{
-    struct sfs_io *io = list->first;
-    if (io)
-        list->first = (struct sfs_io *)(uintptr_t)io->backend[1];
-    return io;
-}
 
 static struct ring *open_ring(struct sfs_env *env)
 {
@@ -175,7 +152,7 @@ static void ring_submit(struct sfs_disk *d, struct sfs_io *io)
     if (!ring)
         sfs_io_complete(io, sfs_linux_run(d, io));
     else
-        push(wants_ring(disk, io) ? &ring->queue : &ring->direct, io);
+        sfs_io_push(wants_ring(disk, io) ? &ring->queue : &ring->direct, io);
 }
 
 static void prepare(struct io_uring_sqe *sqe, struct sfs_io *io)
@@ -200,7 +177,7 @@ static void fill(struct ring *ring)
         struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
         if (!sqe)
             break;
-        prepare(sqe, pop(&ring->queue));
+        prepare(sqe, sfs_io_pop(&ring->queue));
         ring->in_flight++;
     }
 }
@@ -230,7 +207,7 @@ static void reap_one(struct ring *ring, struct sfs_io *io, int res)
     } else if ((io->backend[0] += (uint64_t)res) == io->len) {
         sfs_io_complete(io, SCALEFS_OK);
     } else {
-        push(&ring->queue, io);
+        sfs_io_push(&ring->queue, io);
     }
 }
 
@@ -268,7 +245,7 @@ static void ring_wait(struct sfs_disk *d, struct sfs_io_batch *batch)
     struct ring *ring = *slot;
     if (!ring)
         return;
-    for (struct sfs_io *io; (io = pop(&ring->direct));)
+    for (struct sfs_io *io; (io = sfs_io_pop(&ring->direct));)
         run_direct(batch->env, io);
     while (ring->queue.first || ring->in_flight) {
         fill(ring);

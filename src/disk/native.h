@@ -23,6 +23,30 @@ int sfs_native_scan_devices(struct sfs_env *env, void (*found)(void *arg, const 
 /* What stands between the folders of a list. */
 extern const char sfs_native_list_separator;
 
+/* Requests in the order in which they came, linked through backend[1]; backend[0] counts bytes done. */
+struct sfs_io_list {
+    struct sfs_io *first, *last;
+};
+
+static inline void sfs_io_push(struct sfs_io_list *list, struct sfs_io *io)
+{
+    io->backend[1] = 0;
+    if (list->first)
+        list->last->backend[1] = (uintptr_t)io;
+    else
+        list->first = io;
+    list->last = io;
+}
+
+/* NULL when there is none. */
+static inline struct sfs_io *sfs_io_pop(struct sfs_io_list *list)
+{
+    struct sfs_io *io = list->first;
+    if (io)
+        list->first = (struct sfs_io *)(uintptr_t)io->backend[1];
+    return io;
+}
+
 bool sfs_disk_is_gone(const struct sfs_disk *disk);
 /* Marks the disk as gone, for good, and says so once. */
 void sfs_disk_set_gone(struct sfs_disk *disk);

@@ -7,15 +7,12 @@
 #include "disk/workers.h"
 
 #include "base/assert.h"
+#include "disk/native.h"
 
 #define MOST_TASKS 16
 
-struct list {
-    struct sfs_io *first, *last; /* linked through io->backend[1] */
-};
-
 struct run {
-    struct list waiting, finished;
+    struct sfs_io_list waiting, finished;
     size_t waiting_count, in_hand;
     struct sfs_cond done; /* in_hand became 0 */
     bool queued;
@@ -33,24 +30,6 @@ struct sfs_workers {
     bool stopping;
     struct sfs_task *tasks[MOST_TASKS];
 };
-
-static void push(struct list *list, struct sfs_io *io)
-{
-    io->backend[1] = 0;
-    if (list->first)
-        list->last->backend[1] = (uintptr_t)io;
-    else
-        list->first = io;
-    list->last = io;
-}
-
-static struct sfs_io *pop(struct list *list)
-{
-    struct sfs_io *io = list->first;
-    if (io)
-        list->first = (struct sfs_io *)(uintptr_t)io->backend[1];
-    return io;
-}
 
 int sfs_workers_create(struct sfs_env *env,
                        int (*carry_out)(struct sfs_disk *disk, struct sfs_io *io),
@@ -91,14 +70,14 @@ void sfs_workers_destroy(struct sfs_workers *w)
 /* Takes a request of `run` and carries it out. Called, and returns, with the mutex held. */
 static void do_one(struct sfs_workers *w, struct run *run)
 {
-    struct sfs_io *io = pop(&run->waiting);
+    struct sfs_io *io = sfs_io_pop(&run->waiting);
     run->waiting_count--;
     run->in_hand++;
     sfs_mutex_unlock(&w->mutex);
     int result = w->carry_out(io->disk, io);
     sfs_mutex_lock(&w->mutex);
     io->result = result;
-    push(&run->finished, io);
+    sfs_io_push(&run->finished, io);
     if (--run->in_hand == 0)
         sfs_cond_signal(&run->done);
 }
@@ -167,7 +146,7 @@ void sfs_workers_queue(struct sfs_workers *w, void **slot, struct sfs_io *io)
     struct run *run = *slot ? *slot : take_run(w);
     *slot = run;
     if (run) {
-        push(&run->waiting, io);
+        sfs_io_push(&run->waiting, io);
         run->waiting_count++;
     }
     sfs_mutex_unlock(&w->mutex);
@@ -225,12 +204,12 @@ void sfs_workers_wait(struct sfs_workers *w, void **slot)
     }
     while (run->in_hand)
         sfs_cond_wait(&run->done, &w->mutex);
-    struct list finished = run->finished;
-    run->waiting = run->finished = (struct list){NULL, NULL};
+    struct sfs_io_list finished = run->finished;
+    run->waiting = run->finished = (struct sfs_io_list){NULL, NULL};
     run->next = w->free;
     w->free = run;
     sfs_mutex_unlock(&w->mutex);
     *slot = NULL;
-    for (struct sfs_io *io; (io = pop(&finished));)
+    for (struct sfs_io *io; (io = sfs_io_pop(&finished));)
         sfs_io_complete(io, io->result);
 }
