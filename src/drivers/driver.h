@@ -6,6 +6,7 @@
  *   names.c     requests on names and directories, through libfuse
  *   inodes.c    requests on inodes, through libfuse
  *   seek.c      SEEK_DATA and SEEK_HOLE, which must make the kernel write first
+ *   full.c      how write(2) hears of a full pool in spite of the kernel's write-back cache
  *   options.c   the text after -o, pure
  *   errno.c     library error -> errno
  *   place.c     mount points
@@ -33,6 +34,7 @@
 #define DRIVER_VALID_SECONDS 86400.0   /* how long the kernel may trust names and attributes */
 
 #define DRIVER_MAX_WORKERS 16u
+#define DRIVER_REFUSED_FILES 32u
 
 struct driver {
     struct scalefs_pool *pool;
@@ -59,6 +61,20 @@ struct driver {
         pthread_cond_t more;
         struct seek *first;
     } seeks;
+
+    struct { /* full.c */
+        atomic_bool any;
+        pthread_mutex_t lock; /* guards files */
+        struct refused_file {
+            uint64_t ino;            /* 0: a free place */
+            uint64_t since_ms, room; /* when a WRITE was refused last, and how much was free then */
+            bool pending;            /* its writer is to be told */
+            bool told;               /* it was, then: */
+            uint64_t told_ms;
+            bool asked; /* this thread is on its way: */
+            pid_t asker;
+        } files[DRIVER_REFUSED_FILES];
+    } full;
 
     /* INIT: what the kernel offered, and what libfuse's answer is completed with. */
     uint32_t kernel_flags;
@@ -97,6 +113,16 @@ void sfs_drivers_seek_ops(struct fuse_lowlevel_ops *ops);
 int sfs_drivers_seek_start(struct driver *d);
 void sfs_drivers_seek_stop(struct driver *d);
 void sfs_drivers_seek_deinit(struct driver *d);
+/* Makes the kernel doubt what it knows of the inode's attributes, soon. */
+void sfs_drivers_ask_again(struct driver *d, uint64_t ino);
+
+/* full.c */
+/* A WRITE of the file was refused for lack of room. */
+void sfs_drivers_full_note(struct driver *d, uint64_t ino);
+/* What a thread asks about a file, in this order when it writes; the answer to the last one tells it.
+ * True: it is a writer that is to be told. */
+enum full_question { FULL_ATTRIBUTES, FULL_CAPABILITIES, FULL_TELLING };
+bool sfs_drivers_full_ask(struct driver *d, uint64_t ino, pid_t pid, enum full_question question);
 
 /* names.c */
 void sfs_drivers_stat(const struct scalefs_attr *attr, struct stat *st);

@@ -218,6 +218,7 @@ static int prepare(struct server *s)
     (void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 
     pthread_mutex_init(&s->d.lock, NULL);
+    pthread_mutex_init(&s->d.full.lock, NULL);
     s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     s->unmount_fd = eventfd(0, EFD_CLOEXEC);
     s->d.idle_fd = eventfd(0, EFD_CLOEXEC);
@@ -361,6 +362,7 @@ static int run(struct server *s, int answer_fd)
     close_fd(s->unmount_fd);
     close_fd(s->d.idle_fd);
     close_fd(s->d.ready_fd);
+    pthread_mutex_destroy(&s->d.full.lock);
     pthread_mutex_destroy(&s->d.lock);
     return code;
 }

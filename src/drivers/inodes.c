@@ -24,9 +24,13 @@ static void reply_code(fuse_req_t req, int code)
     fuse_reply_err(req, sfs_drivers_errno(code));
 }
 
+static bool asks_full(fuse_req_t req, uint64_t ino, enum full_question question)
+{
+    return sfs_drivers_full_ask(driver_of(req), ino, fuse_req_ctx(req)->pid, question);
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
     struct scalefs_attr attr;
     int code = scalefs_getattr(driver_of(req)->fs, ino, &attr);
     if (code) {
@@ -35,7 +39,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     }
     struct stat st;
     sfs_drivers_stat(&attr, &st);
-    fuse_reply_attr(req, &st, DRIVER_VALID_SECONDS);
+    /* Asked for an open file it may be a writer that is to be told of the full pool: it shall ask each time. */
+    fuse_reply_attr(req, &st, fi && asks_full(req, ino, FULL_ATTRIBUTES) ? 0.0 : DRIVER_VALID_SECONDS);
 }
 
 static int remove_if_there(struct driver *d, uint64_t ino, const char *name)
@@ -110,6 +115,10 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
     struct driver *d = driver_of(req);
     size_t len;
     if (size == 0) {
+        if (!strcmp(name, XATTR_CAPABILITY) && asks_full(req, ino, FULL_CAPABILITIES)) {
+            fuse_reply_xattr(req, 1);
+            return;
+        }
         int code = scalefs_getxattr(d->fs, ino, name, NULL, 0, &len);
         if (code)
             reply_code(req, code);
@@ -151,6 +160,10 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
+    if (!strcmp(name, XATTR_CAPABILITY) && asks_full(req, ino, FULL_TELLING)) {
+        fuse_reply_err(req, ENOSPC);
+        return;
+    }
     int code = scalefs_removexattr(driver_of(req)->fs, ino, name);
     /* "No list" is the same as the list that says what the mode says, so it can always be removed. */
     if (code == SCALEFS_E_NODATA && (!strcmp(name, XATTR_ACL_ACCESS) || !strcmp(name, XATTR_ACL_DEFAULT)))

@@ -121,6 +121,8 @@ static void do_write(struct worker *w, const struct fuse_in_header *in, const st
         code = scalefs_write(d->fs, in->nodeid, arg->offset, data, arg->size);
     if (code) {
         send_code(d, in, code);
+        if (code == SCALEFS_E_NOSPC)
+            sfs_drivers_full_note(d, in->nodeid);
         return;
     }
     struct {

@@ -1,4 +1,4 @@
-/* SEEK_DATA and SEEK_HOLE.
+/* SEEK_DATA and SEEK_HOLE, and what else a worker must not wait for.
  *
  * The kernel asks without having written back what its cache holds, so that fresh data would look like a
  * hole (and a sparse copy of the file would lose them). So it is told to let go of its pages first,
@@ -13,7 +13,7 @@
 
 struct seek {
     struct seek *next;
-    fuse_req_t req;
+    fuse_req_t req; /* NULL: only to doubt the attributes */
     uint64_t ino, offset;
     bool hole;
 };
@@ -22,6 +22,10 @@ static void answer(struct driver *d, const struct seek *s)
 {
     uint64_t found;
     const off_t page = 4096;
+    if (!s->req) {
+        (void)fuse_lowlevel_notify_inval_inode(d->session, s->ino, -1, 0);
+        return;
+    }
     /* ENOENT: the kernel has no such inode in its cache any more. */
     (void)fuse_lowlevel_notify_inval_inode(d->session, s->ino, (off_t)s->offset & ~(page - 1), 0);
     int code = scalefs_seek(d->fs, s->ino, s->offset, s->hole, &found);
@@ -49,6 +53,17 @@ static void *work(void *argument)
     }
 }
 
+static void put(struct driver *d, struct seek *s)
+{
+    pthread_mutex_lock(&d->seeks.lock);
+    struct seek **end = &d->seeks.first;
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
+    pthread_cond_signal(&d->seeks.more);
+    pthread_mutex_unlock(&d->seeks.lock);
+}
+
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
     (void)fi;
@@ -59,13 +74,17 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, stru
         return;
     }
     *s = (struct seek){.req = req, .ino = ino, .offset = (uint64_t)off, .hole = whence == SEEK_HOLE};
-    pthread_mutex_lock(&d->seeks.lock);
-    struct seek **end = &d->seeks.first;
-    while (*end)
-        end = &(*end)->next;
-    *end = s;
-    pthread_cond_signal(&d->seeks.more);
-    pthread_mutex_unlock(&d->seeks.lock);
+    put(d, s);
+}
+
+/* From here, as letting go of an inode may make the kernel write, too. */
+void sfs_drivers_ask_again(struct driver *d, uint64_t ino)
+{
+    struct seek *s = malloc(sizeof *s);
+    if (!s)
+        return;
+    *s = (struct seek){.ino = ino};
+    put(d, s);
 }
 
 void sfs_drivers_seek_ops(struct fuse_lowlevel_ops *ops)
@@ -107,7 +126,8 @@ void sfs_drivers_seek_deinit(struct driver *d)
     while (d->seeks.first) {
         struct seek *s = d->seeks.first;
         d->seeks.first = s->next;
-        fuse_reply_err(s->req, ENODEV);
+        if (s->req)
+            fuse_reply_err(s->req, ENODEV);
         free(s);
     }
     pthread_cond_destroy(&d->seeks.more);
