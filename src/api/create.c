@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static bool in_use(const char *what)
 {
     return !strncmp(what, "mounted", 7) || !strncmp(what, "used as swap", 12);
@@ -53,9 +55,16 @@ static int check_empty(struct sfs_env *env, struct sfs_disk *disk, bool force,
     return SCALEFS_OK;
 }
 
+static const char *size_text(uint64_t bytes, char text[SFS_SIZE_TEXT])
+{
+    sfs_size_format(bytes, text);
+    return text;
+}
+
 static int open_new(struct sfs_env *env, const char *path, uint64_t file_bytes,
                     struct sfs_disk **disk, bool *created, struct scalefs_error_info *info)
 {
+    char text[SFS_SIZE_TEXT];
     int err = sfs_disk_open(env, path, SFS_DISK_EXCLUSIVE, disk, info);
     if (err != SCALEFS_E_NOENT)
         return sfs_api_explain(info, err);
@@ -65,8 +74,8 @@ static int open_new(struct sfs_env *env, const char *path, uint64_t file_bytes,
     if (file_bytes < SFS_DISK_MIN_BYTES)
         return sfs_api_refuse(
             info, SCALEFS_E_TOO_SMALL,
-            "%s would be too small with %llu bytes: a disk needs at least %llu MiB.", path,
-            (unsigned long long)file_bytes, (unsigned long long)(SFS_DISK_MIN_BYTES >> 20));
+            "%s would be too small with %s: a disk needs at least %llu MiB.", path,
+            size_text(file_bytes, text), (unsigned long long)(SFS_DISK_MIN_BYTES >> 20));
     err = sfs_disk_create_file(env, path, file_bytes / SFS_IO_ALIGN * SFS_IO_ALIGN, info);
     if (err)
         return sfs_api_explain(info, err);
@@ -77,6 +86,7 @@ static int open_new(struct sfs_env *env, const char *path, uint64_t file_bytes,
 int sfs_api_new_disk(struct sfs_env *env, const char *path, uint64_t file_bytes, bool force,
                      struct sfs_disk **disk, bool *created, struct scalefs_error_info *info)
 {
+    char text[SFS_SIZE_TEXT];
     *disk = NULL;
     *created = false;
     if (info)
@@ -89,8 +99,8 @@ int sfs_api_new_disk(struct sfs_env *env, const char *path, uint64_t file_bytes,
     if (!err && d->info.size_bytes < SFS_DISK_MIN_BYTES)
         err = sfs_api_refuse(
             info, SCALEFS_E_TOO_SMALL,
-            "%s is too small: it has %llu bytes, and a disk needs at least %llu MiB.", path,
-            (unsigned long long)d->info.size_bytes, (unsigned long long)(SFS_DISK_MIN_BYTES >> 20));
+            "%s is too small: it has %s, and a disk needs at least %llu MiB.", path,
+            size_text(d->info.size_bytes, text), (unsigned long long)(SFS_DISK_MIN_BYTES >> 20));
     if (!err && !*created)
         err = check_empty(env, d, force, info);
     if (!err)
@@ -148,9 +158,9 @@ static int check_options(const struct scalefs_create_options *o, const char *con
         return sfs_api_refuse(
             info, SCALEFS_E_TOO_FEW,
             "For %u disk%s to fail without loss a pool needs at least %u disks; %zu %s given. Give "
-            "more disks, or a failover of %zu or less.",
+            "more disks, or a failover of %zu%s.",
             o->failover, o->failover == 1 ? "" : "s", o->failover + 1, count,
-            count == 1 ? "was" : "were", count - 1);
+            count == 1 ? "was" : "were", count - 1, count == 1 ? "" : " or less");
     for (size_t i = 0; o->stations && i < count; i++)
         if (o->stations[i] && strlen(o->stations[i]) > SFS_NAME_MAX)
             return sfs_api_refuse(info, SCALEFS_E_INVAL,

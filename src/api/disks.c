@@ -48,15 +48,30 @@ static int begin(struct scalefs_pool *pool, const void *argument, struct scalefs
     return pool->read_only ? sfs_api_explain(info, SCALEFS_E_ROFS) : SCALEFS_OK;
 }
 
+static bool is_online(struct scalefs_pool *pool, uint16_t index)
+{
+    sfs_mutex_lock(&pool->pool->lock);
+    const struct sfs_member *m = sfs_member_of(pool->pool, index);
+    bool online = m && m->disk;
+    sfs_mutex_unlock(&pool->pool->lock);
+    return online;
+}
+
 int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
                          uint64_t file_bytes, bool force, struct scalefs_error_info *info)
 {
-    uint16_t index = 0;
+    struct scalefs_error_info why;
+    uint16_t index = 0, member = 0;
     struct sfs_disk *disk;
     bool created;
     int err = begin(pool, old_disk && new_path ? pool : NULL, info);
     if (!err)
         err = sfs_api_member(pool, old_disk, &index, info);
+    if (!err && !sfs_api_member(pool, new_path, &member, &why) && is_online(pool, member))
+        err = sfs_api_refuse(info, SCALEFS_E_EXIST,
+                             "%s is disk %u of this pool already, so it cannot take the place of another "
+                             "one. Name a disk that is not in the pool.",
+                             new_path, member);
     if (!err)
         err = sfs_api_new_disk(pool->env, new_path, file_bytes, force, &disk, &created, info);
     if (err)
@@ -117,6 +132,13 @@ static int find_absent(struct scalefs_pool *pool, uint16_t index, char path[1024
                        index);
 }
 
+/* A short id or a UUID: the command makes paths absolute. */
+static bool is_no_path(const char *word)
+{
+    struct sfs_uuid uuid;
+    return sfs_uuid_parse(word, &uuid) || !word[strspn(word, "0123456789")];
+}
+
 int scalefs_pool_online(struct scalefs_pool *pool, const char *disk,
                         struct scalefs_error_info *info)
 {
@@ -129,8 +151,15 @@ int scalefs_pool_online(struct scalefs_pool *pool, const char *disk,
         return err;
     snprintf(path, sizeof path, "%s", disk);
     /* A short id, a UUID or the old path means: look for it. Any other path is where it is now. */
-    if (!sfs_api_member(pool, disk, &index, &why))
+    err = sfs_api_member(pool, disk, &index, &why);
+    if (!err && is_online(pool, index))
+        return SCALEFS_OK;
+    if (!err)
         err = find_absent(pool, index, path, info);
+    else if (is_no_path(disk))
+        *(info ? info : &why) = why;
+    else
+        err = SCALEFS_OK;
     if (!err)
         err = sfs_disk_open(pool->env, path, SFS_DISK_EXCLUSIVE, &there, info);
     if (err)

@@ -243,6 +243,11 @@ static int parse_setting(struct sfs_config_record *c, const char *key, const cha
         return parse_compression(c, value, info);
     if (!strcmp(key, "record"))
         return parse_record(c, value, info);
+    if (!strcmp(key, "failover") || !strcmp(key, "optimize"))
+        return sfs_api_refuse(info, SCALEFS_E_NOTSUP,
+                              "The %s of a pool is chosen when it is made, and this version cannot "
+                              "change it later; it can change verify, compression and record.",
+                              key);
     return sfs_api_refuse(info, SCALEFS_E_INVAL,
                           "There is no setting \"%s\" that could be changed; there are verify, "
                           "compression and record.",

@@ -197,6 +197,15 @@ int sfs_api_search_pool(const struct sfs_api_search *s, const char *name, struct
             *info = s->why;
         return sfs_api_explain(info, s->error);
     }
+    struct sfs_disk *there;
+    struct scalefs_error_info why = {0};
+    if (name && strchr(name, '/')) { /* surely meant as a disk */
+        int err = sfs_disk_open(s->env, name, SFS_DISK_READ_ONLY, &there, &why);
+        if (!err)
+            sfs_disk_close(there);
+        else
+            return sfs_api_refuse(info, err == SCALEFS_E_NOENT ? err : SCALEFS_E_NOT_A_POOL, "%s", why.text);
+    }
     return sfs_api_refuse(
         info, SCALEFS_E_NOENT,
         "There is no pool \"%s\": no disk that can be seen belongs to it. Disks that are files are "

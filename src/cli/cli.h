@@ -64,6 +64,8 @@ struct sfs_cli_verb {
     int (*run)(struct sfs_cli *cli, const struct sfs_cli_args *args);
 };
 const struct sfs_cli_verb *sfs_cli_find_verb(const char *name);
+/* True for a verb that is documented, but still to come; that was said then. */
+bool sfs_cli_not_yet(const struct sfs_cli *cli, const char *name);
 /* All of them, ended by a NULL name. */
 const struct sfs_cli_verb *sfs_cli_verbs(void);
 

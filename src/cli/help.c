@@ -25,6 +25,8 @@ int sfs_cli_help(struct sfs_cli *cli, const struct sfs_cli_args *args)
     const struct sfs_cli_verb *verb = args->count ? sfs_cli_find_verb(args->words[0]) : NULL;
     if (!args->count)
         return print_verbs();
+    if (!verb && sfs_cli_not_yet(cli, args->words[0]))
+        return SFS_CLI_FAILED;
     if (!verb)
         return sfs_cli_usage(cli, "There is no verb \"%s\".", args->words[0]);
     printf("%s\n\n%s: %s\n", verb->usage, verb->name, verb->summary);

@@ -1,8 +1,10 @@
 /* list: every pool that can be seen, mounted or not. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "control/client.h"
 
@@ -156,7 +158,12 @@ int sfs_cli_list(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
     struct listing l = {0};
     struct scalefs_error_info info = {0};
+    struct stat st;
     int status;
+    for (size_t i = 0; i < args->count; i++)
+        if (stat(args->words[i], &st))
+            return sfs_cli_failed_with(cli, SCALEFS_E_NOENT, "%s cannot be looked at: %s.", args->words[i],
+                                       strerror(errno));
     sfs_control_each(on_mounted, &l);
     info.error = scalefs_pools_find(args->words, args->count, on_found, &l, &info);
     if (!info.error && l.bad)

@@ -103,6 +103,34 @@ static const struct sfs_cli_verb verbs[] = {
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
+/* Verbs that people will look for because they are documented to come. */
+static const struct {
+    const char *name, *instead;
+} later[] = {
+    {"add", "it cannot add disks to a pool. Make a pool with all its disks, or `scalefs replace` a "
+            "disk by a larger one."},
+    {"remove", "it cannot take a disk out of a pool. `scalefs replace` lets another disk take its "
+               "place."},
+    {"resize", "it cannot change how much of a disk is used. `scalefs replace` lets a larger one "
+               "take its place."},
+    {"plan", "it cannot tell what a change would cost. A verb that is refused says why, and changes "
+             "nothing."},
+    {"pause", "only a scrub can be paused: `scalefs scrub POOL pause`."},
+    {"resume", "only a scrub can be resumed: `scalefs scrub POOL resume`."},
+    {"cancel", "only a scrub can be ended early: `scalefs scrub POOL stop`."},
+    {"recover", "it cannot get files out of a pool that does not open. Try `scalefs mount DISK… "
+                "MOUNTPOINT --read-only --degraded`."},
+    {"snapshot", "it has no snapshots. Keep copies of the files elsewhere."},
+};
+
+static const char *instead_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++)
+        if (!strcmp(later[i].name, name))
+            return later[i].instead;
+    return NULL;
+}
+
 const struct sfs_cli_verb *sfs_cli_verbs(void)
 {
     return verbs;
@@ -139,6 +167,14 @@ static int run_verb(struct sfs_cli *cli, const struct sfs_cli_args *args)
     return verb->run(cli, args);
 }
 
+bool sfs_cli_not_yet(const struct sfs_cli *cli, const char *name)
+{
+    const char *instead = instead_of(name);
+    if (instead)
+        sfs_cli_failed_with(cli, SCALEFS_E_NOTSUP, "\"scalefs %s\" is not in this version yet: %s", name, instead);
+    return instead != NULL;
+}
+
 int sfs_cli_main(int argc, char *const *argv)
 {
     struct sfs_cli cli = {.json = wants_json(argc, argv), .terminal = isatty(fileno(stdout)) != 0};
@@ -152,6 +188,8 @@ int sfs_cli_main(int argc, char *const *argv)
     if (!strcmp(name, "--version") || !strcmp(name, "-V"))
         name = "version";
     cli.verb = sfs_cli_find_verb(name);
+    if (!cli.verb && sfs_cli_not_yet(&cli, name))
+        return SFS_CLI_FAILED;
     if (!cli.verb)
         return sfs_cli_usage(&cli, "There is no verb \"%s\".", name);
     int status =

@@ -112,7 +112,8 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
 static int one_disk(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb,
                     const char *sentence)
 {
-    struct sfs_cli_ask how = {.pool = args->words[0]};
+    /* On a pool that is not mounted there is nothing to take offline: it need not be written to. */
+    struct sfs_cli_ask how = {.pool = args->words[0], .read_only = !strcmp(verb, "offline")};
     struct sfs_json request;
     struct sfs_document *answer;
     char *disk = sfs_cli_disk_word(args->words[1], false);

@@ -152,7 +152,15 @@ static int run_replace(struct run *r)
 static int run_offline(struct run *r)
 {
     const char *disk = sfs_value_string(r->request, "disk", NULL);
-    return disk ? scalefs_pool_offline(r->pool, disk, &r->info) : bad_request(r, "disk");
+    if (!disk)
+        return bad_request(r, "disk");
+    if (!r->mounted)
+        return sfs_control_fail(
+            &r->info, SCALEFS_E_INVAL,
+            "The pool %s is not mounted, so none of its disks is in use and none can go offline. To "
+            "use it without a disk, unplug that one, then mount the pool.",
+            r->before->name);
+    return scalefs_pool_offline(r->pool, disk, &r->info);
 }
 
 static int run_online(struct run *r)

@@ -242,7 +242,10 @@ static void go_offline(struct sfs_pool *pool, struct sfs_member *m, int error)
 {
     char text[SFS_DISK_TEXT];
     sfs_disk_text(&m->record, text);
-    sfs_log(pool->env, SFS_LOG_WARN, "pool", error, "%s is offline: %s", text, scalefs_error_text(error));
+    if (error)
+        sfs_log(pool->env, SFS_LOG_WARN, "pool", error, "%s is offline: %s", text, scalefs_error_text(error));
+    else
+        sfs_log(pool->env, SFS_LOG_INFO, "pool", 0, "%s is offline, as was asked for", text);
     retire(pool, m->disk, SFS_RETIRED_WAITS);
     m->disk = NULL;
     if (m->record.state != SFS_DISK_FAILED)

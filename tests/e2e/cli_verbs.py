@@ -176,8 +176,9 @@ def work_on_a_pool_that_is_not_mounted():
     equal(contract(s)["pool"]["state"], "healthy")
     f.good("wait", "tank")
     f.good("check", disks[0], disks[2], new)
-    f.good("offline", "tank", "1")
-    f.good("wait", "tank")  # opened again, the pool uses every disk that is there
+    # Offline is what a disk in use goes; opened again, the pool uses every disk that is there.
+    f.refuses(["offline", "tank", "1"], "INVAL", "tank", "not mounted", "unplug")
+    f.good("online", "tank", "1")  # it is
     equal(f.json("status", "tank")["pool"]["state"], "healthy")
     # the old disk is free for another pool
     f.good("create", "other", disks[1], "--force")
