@@ -233,7 +233,7 @@ static unsigned expected(const struct sfs_api_search *s, const struct sfs_uuid *
     unsigned members = 0;
     if (n && !sfs_pool_open(s->env, disks, n, &how, &pool, &why)) {
         for (unsigned i = 0; i < pool->member_count; i++)
-            members += pool->members[i].used && pool->members[i].record.state != SFS_DISK_FAILED;
+            members += pool->members[i].used && !sfs_member_failed(&pool->members[i]);
         sfs_pool_close(pool);
     }
     sfs_free(s->env, disks);

@@ -13,17 +13,13 @@ struct whole {
 
 static enum scalefs_disk_state state_of(const struct sfs_member *m)
 {
-    switch (m->record.state) {
-    case SFS_DISK_FAILED:
+    if (sfs_member_failed(m))
         return SCALEFS_DISK_FAILED;
-    case SFS_DISK_LEAVING:
-        return m->disk ? SCALEFS_DISK_LEAVING : SCALEFS_DISK_ABSENT;
-    case SFS_DISK_JOINING:
-        return m->disk ? SCALEFS_DISK_JOINING : SCALEFS_DISK_ABSENT;
-    default:
-        return m->disk && m->record.state != SFS_DISK_ABSENT ? SCALEFS_DISK_ONLINE
-                                                             : SCALEFS_DISK_ABSENT;
-    }
+    if (!m->disk)
+        return SCALEFS_DISK_ABSENT;
+    return m->record.wish == SFS_WISH_LEAVE  ? SCALEFS_DISK_LEAVING
+           : m->record.wish == SFS_WISH_JOIN ? SCALEFS_DISK_JOINING
+                                             : SCALEFS_DISK_ONLINE;
 }
 
 /* Locked. */

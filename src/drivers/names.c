@@ -223,8 +223,10 @@ static bool list_one(void *context, const struct scalefs_dirent *e)
 {
     struct listing *l = context;
     struct fuse_entry_param entry;
-    char name[SCALEFS_NAME_MAX + 1];
-    if (e->name_len > SCALEFS_NAME_MAX || (l->plus && l->taken_count == l->taken_room))
+    char name[1025]; /* the kernel's limit */
+    if (e->name_len >= sizeof name)
+        return true;
+    if (l->plus && l->taken_count == l->taken_room)
         return false;
     memcpy(name, e->name, e->name_len);
     name[e->name_len] = '\0';

@@ -153,7 +153,7 @@ bool sfs_atom_bytes_ok(uint8_t layout, uint32_t atom_bytes)
 
 static bool label_ok(const struct sfs_label *l)
 {
-    if (l->index == SFS_NONE16 || l->role > 1 || !sfs_atom_bytes_ok(l->layout, l->atom_bytes) ||
+    if (l->index == SFS_NONE16 || !sfs_atom_bytes_ok(l->layout, l->atom_bytes) ||
         (l->sector_bytes != 512 && l->sector_bytes != 4096))
         return false;
     return l->data_offset >= SFS_ATOM_BYTES && l->data_offset % l->atom_bytes == 0 &&
@@ -182,6 +182,8 @@ void sfs_label_encode(const struct sfs_label *l, uint64_t disk_offset, uint8_t b
     sfs_name_put(&w, l->name);
     sfs_name_put(&w, l->station);
     sfs_w32(&w, l->atom_bytes);
+    sfs_w32(&w, 0);
+    sfs_w64(&w, l->number);
     SFS_ASSERT(!w.bad);
     sfs_block_seal(block);
 }
@@ -207,6 +209,8 @@ int sfs_label_decode(const uint8_t block[SFS_BLOCK], uint64_t disk_offset, struc
     l->joined_ns = (int64_t)sfs_r64(&r);
     bool names = sfs_name_get(&r, l->name) && sfs_name_get(&r, l->station);
     l->atom_bytes = sfs_r32(&r);
+    sfs_r32(&r);
+    l->number = sfs_r64(&r);
     return names && !r.bad && label_ok(l) ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 

@@ -29,6 +29,7 @@
 #define SFS_DIR_PAGES_MAX 236u
 #define SFS_NODE_BYTES 16384u
 #define SFS_VALUE_MAX 4608u
+#define SFS_NAME_BYTES_MAX 765u /* of entries: 255 UTF-16 units as UTF-8 */
 #define SFS_SUM_BYTES 16384u /* one checksum for each 16 KiB of an uncompressed extent */
 #define SFS_EXTENT_MAX (1u << 20) /* the largest record size */
 #define SFS_SPACE_CHUNK 64u
@@ -46,6 +47,11 @@ int sfs_geometry_of(uint64_t size, struct sfs_geometry *g);
 #define SFS_LAYOUT_ZONED 1u
 bool sfs_atom_bytes_ok(uint8_t layout, uint32_t atom_bytes);
 
+/* Feature bits that this program knows, of the masks in labels and commit records: none yet. */
+#define SFS_KNOWN_REFUSE 0ull
+#define SFS_KNOWN_READONLY 0ull
+#define SFS_KNOWN_IGNORE 0ull
+
 enum sfs_block_type {
     SFS_BLOCK_LABEL = 1,
     SFS_BLOCK_COMMIT,
@@ -56,6 +62,7 @@ enum sfs_block_type {
 
 struct sfs_label {
     struct sfs_uuid pool, disk;
+    uint64_t number; /* rises whenever the label changes: of its copies the one with the highest counts */
     uint64_t refuse, readonly, ignore;
     uint16_t index;
     uint8_t role, layout;
@@ -129,38 +136,38 @@ void sfs_table_encode(const uint8_t *records, uint32_t bytes, uint32_t page, con
                       uint32_t slot, uint8_t block[SFS_BLOCK], uint64_t *checksum);
 int sfs_table_decode(const uint8_t block[SFS_BLOCK], const struct sfs_uuid *pool, uint32_t slot,
                      uint64_t checksum, uint32_t page, const uint8_t **records, uint32_t *bytes);
-/* The next record: OK, NODATA at the end, CORRUPT, VERSION (the record is given all the same). */
-int sfs_record_next(struct sfs_reader *r, uint8_t *type, const uint8_t **payload, uint16_t *len);
+/* The next record: OK, NODATA at the end, CORRUPT. Types that are not known are passed over by the caller. */
+int sfs_record_next(struct sfs_reader *r, uint16_t *type, const uint8_t **payload, uint16_t *len);
 
 struct sfs_config_record {
     char name[SFS_NAME_MAX + 1];
     uint8_t failover, optimize, verify, compression;
     int8_t zstd_level;
     uint8_t width_cap;
+    uint8_t quorum; /* records are written while no more members than this are absent */
     uint32_t record_bytes, next_disk;
     int64_t created_ns;
     uint64_t extents_repaired, extents_lost, next_generation;
 };
-enum sfs_disk_state {
-    SFS_DISK_ONLINE,
-    SFS_DISK_ABSENT,
-    SFS_DISK_FAILED,
-    SFS_DISK_LEAVING,
-    SFS_DISK_JOINING,
-};
+#define SFS_ROLE_METADATA 1u /* the last one that is known: disks of others get no columns */
+/* Is the disk there, and what is to become of it: two things. */
+enum sfs_presence { SFS_DISK_ONLINE, SFS_DISK_ABSENT };
+enum sfs_wish { SFS_WISH_STAY, SFS_WISH_FAILED, SFS_WISH_LEAVE, SFS_WISH_JOIN };
 struct sfs_disk_record {
     uint16_t index;
     struct sfs_uuid uuid;
-    uint8_t state, role, layout;
+    uint8_t presence, wish, role, layout;
     uint64_t size, data_offset;
     uint32_t atoms, table_slots, sector_bytes, atom_bytes;
-    uint64_t flushed_txn, read_errors, write_errors, checksum_errors;
+    uint64_t flushed_txn;
+    uint64_t last_tenure, last_txn; /* of an absent disk: the last record that it surely has */
+    uint64_t read_errors, write_errors, checksum_errors;
     uint16_t replaced_by;
     char station[SFS_NAME_MAX + 1];
     char path[256]; /* cut to 255 bytes: a hint */
 };
 struct sfs_tenure_record {
-    uint64_t id, first_txn, host;
+    uint64_t id, base_txn, first_txn, host; /* base: of the record that the opening went on from */
     int64_t time_ns;
 };
 enum sfs_class { SFS_CLASS_SYSTEM, SFS_CLASS_METADATA, SFS_CLASS_LANDING, SFS_CLASS_DATA, SFS_CLASSES };
@@ -297,6 +304,7 @@ enum sfs_key_type {
     SFS_KEY_XATTR = 0x40,
     SFS_KEY_SYMLINK = 0x50,
     SFS_KEY_ORPHAN = 0x60,
+    SFS_KEY_COUNTS = 0x61,
 };
 #define SFS_TREE_EXTENT_MAP 1u
 #define SFS_TREE_SPACE 2u
@@ -352,14 +360,15 @@ struct sfs_volume_value {
     uint64_t root;
     uint32_t flags;
     int64_t created_ns;
+    uint64_t salt[2]; /* of the cookies of names */
     uint8_t name_len;
     const uint8_t *name;
 };
 uint32_t sfs_volume_encode(const struct sfs_volume_value *v, uint8_t *out);
 int sfs_volume_decode(const uint8_t *in, size_t len, struct sfs_volume_value *v);
 
-/* The cookie without its number: low 47 bits of H(name), never 0, shifted left by 16. */
-uint64_t sfs_name_cookie(const void *name, size_t len);
+/* The cookie without its number: low 47 bits of SipHash(salt, name), never 0, shifted left by 16. */
+uint64_t sfs_name_cookie(const uint64_t salt[2], const void *name, size_t len);
 
 /* Tree node headers; slots and values are handled by store/page.h. */
 struct sfs_node_header {

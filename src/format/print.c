@@ -23,10 +23,16 @@ const char *sfs_group_state_name(unsigned state)
     return name_of(names, 3, state);
 }
 
-const char *sfs_disk_state_name(unsigned state)
+const char *sfs_presence_name(unsigned presence)
 {
-    static const char *const names[] = {"online", "absent", "failed", "leaving", "joining"};
-    return name_of(names, 5, state);
+    static const char *const names[] = {"online", "absent"};
+    return name_of(names, 2, presence);
+}
+
+const char *sfs_wish_name(unsigned wish)
+{
+    static const char *const names[] = {"staying", "failed", "leaving", "joining"};
+    return name_of(names, 4, wish);
 }
 
 const char *sfs_role_name(unsigned role)
@@ -97,7 +103,7 @@ void sfs_label_to_text(struct sfs_text *t, const struct sfs_label *l)
     put_uuid(t, "pool", &l->pool);
     put_name(t, "name", l->name, strlen(l->name));
     put_uuid(t, "disk", &l->disk);
-    sfs_text_printf(t, " index %u role %s %s", l->index, sfs_role_name(l->role),
+    sfs_text_printf(t, " number %" PRIu64 " index %u role %s %s", l->number, l->index, sfs_role_name(l->role),
                     l->layout ? "zoned" : "conventional");
     put_name(t, "station", l->station, strlen(l->station));
     sfs_text_printf(t,
@@ -156,9 +162,9 @@ void sfs_config_to_text(struct sfs_text *t, const struct sfs_config_record *r)
     sfs_text_put(t, "config");
     put_name(t, "name", r->name, strlen(r->name));
     sfs_text_printf(t,
-                    " failover %u optimize %u verify %s compression %s level %d width_cap %u"
+                    " failover %u quorum %u optimize %u verify %s compression %s level %d width_cap %u"
                     " record %" PRIu32 " next_disk %" PRIu32,
-                    r->failover, r->optimize, r->verify ? "parity" : "checksum",
+                    r->failover, r->quorum, r->optimize, r->verify ? "parity" : "checksum",
                     compression_name(r->compression), r->zstd_level, r->width_cap, r->record_bytes,
                     r->next_disk);
     put_time_ns(t, "created", r->created_ns);
@@ -171,12 +177,14 @@ void sfs_diskrec_to_text(struct sfs_text *t, const struct sfs_disk_record *r)
     sfs_text_printf(t, "disk %u", r->index);
     put_uuid(t, "uuid", &r->uuid);
     sfs_text_printf(t,
-                    " %s role %s %s size %" PRIu64 " data_offset %" PRIu64 " atoms %" PRIu32
+                    " %s %s role %s %s size %" PRIu64 " data_offset %" PRIu64 " atoms %" PRIu32
                     " of %" PRIu32 " table_slots %" PRIu32 " sector %" PRIu32 " flushed %" PRIu64
+                    " last %016" PRIx64 ":%" PRIu64
                     " errors read %" PRIu64 " write %" PRIu64 " checksum %" PRIu64,
-                    sfs_disk_state_name(r->state), sfs_role_name(r->role),
+                    sfs_presence_name(r->presence), sfs_wish_name(r->wish), sfs_role_name(r->role),
                     r->layout ? "zoned" : "conventional", r->size, r->data_offset,
-                    r->atoms, r->atom_bytes, r->table_slots, r->sector_bytes, r->flushed_txn, r->read_errors,
+                    r->atoms, r->atom_bytes, r->table_slots, r->sector_bytes, r->flushed_txn,
+                    r->last_tenure, r->last_txn, r->read_errors,
                     r->write_errors, r->checksum_errors);
     if (r->replaced_by != SFS_NONE16)
         sfs_text_printf(t, " replaced by %u", r->replaced_by);
@@ -186,8 +194,8 @@ void sfs_diskrec_to_text(struct sfs_text *t, const struct sfs_disk_record *r)
 
 void sfs_tenure_to_text(struct sfs_text *t, const struct sfs_tenure_record *r)
 {
-    sfs_text_printf(t, "tenure %016" PRIx64 " from txn %" PRIu64 " host %016" PRIx64, r->id,
-                    r->first_txn, r->host);
+    sfs_text_printf(t, "tenure %016" PRIx64 " on %" PRIu64 " from txn %" PRIu64 " host %016" PRIx64, r->id,
+                    r->base_txn, r->first_txn, r->host);
     put_time_ns(t, "time", r->time_ns);
 }
 
@@ -253,7 +261,7 @@ DECODE_AND_PRINT(count, sfs_count_record)
 DECODE_AND_PRINT(bitmap, sfs_bitmap_record)
 DECODE_AND_PRINT(task, sfs_task_record)
 
-void sfs_record_to_text(struct sfs_text *t, uint8_t type, const uint8_t *payload, uint16_t len)
+void sfs_record_to_text(struct sfs_text *t, uint16_t type, const uint8_t *payload, uint16_t len)
 {
     static int (*const print[])(struct sfs_text *, const uint8_t *, uint16_t) = {
         [SFS_RECORD_CONFIG] = config_record, [SFS_RECORD_DISK] = diskrec_record,

@@ -9,7 +9,8 @@
 
 const char *sfs_class_name(unsigned class);           /* "system" … "data"; "?" for others */
 const char *sfs_group_state_name(unsigned state);     /* "open", "closed", "evacuating" */
-const char *sfs_disk_state_name(unsigned state);      /* "online" … "joining" */
+const char *sfs_presence_name(unsigned presence);     /* "online", "absent" */
+const char *sfs_wish_name(unsigned wish);             /* "staying" … "joining" */
 const char *sfs_role_name(unsigned role);             /* "data", "metadata" */
 
 void sfs_label_to_text(struct sfs_text *t, const struct sfs_label *l);
@@ -24,7 +25,7 @@ void sfs_count_to_text(struct sfs_text *t, const struct sfs_count_record *r);
 void sfs_bitmap_to_text(struct sfs_text *t, const struct sfs_bitmap_record *r);
 void sfs_task_to_text(struct sfs_text *t, const struct sfs_task_record *r);
 /* Any record of a table page, decoded first; one that does not decode says so. */
-void sfs_record_to_text(struct sfs_text *t, uint8_t type, const uint8_t *payload, uint16_t len);
+void sfs_record_to_text(struct sfs_text *t, uint16_t type, const uint8_t *payload, uint16_t len);
 void sfs_column_to_text(struct sfs_text *t, const struct sfs_column_header *h);
 void sfs_summary_to_text(struct sfs_text *t, const struct sfs_summary *s);
 void sfs_entry_to_text(struct sfs_text *t, const struct sfs_entry *e);

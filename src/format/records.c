@@ -1,8 +1,8 @@
 /* The records of the table: configuration, disks, tenures, groups, counters, bitmaps, tasks.
  *
- * Promise: `get` accepts exactly the payloads that `put` can write: every byte of the length is
- * accounted for and every field in bounds. Each record's bounds are one predicate, which `put` asserts
- * and `get` answers CORRUPT by. Pure.
+ * Promise: `get` accepts the payloads that `put` can write, with whatever newer programs may have added
+ * behind, and every field is in bounds. Each record's bounds are one predicate, which `put` asserts and `get`
+ * answers CORRUPT by. Pure.
  */
 #include "format/block.h"
 
@@ -13,10 +13,8 @@
 static uint8_t *head_open(struct sfs_writer *w, enum sfs_record_type type)
 {
     uint8_t *head = sfs_w_bytes(w, SFS_RECORD_HEAD);
-    if (head) {
-        head[0] = (uint8_t)type;
-        head[1] = SFS_FORMAT_VERSION;
-    }
+    if (head)
+        sfs_put16(head, (uint16_t)type);
     return head;
 }
 
@@ -28,7 +26,7 @@ static void head_close(struct sfs_writer *w, uint8_t *head)
 
 static int whole(const struct sfs_reader *r, bool good)
 {
-    return good && !r->bad && r->at == r->end ? SCALEFS_OK : SCALEFS_E_CORRUPT;
+    return good && !r->bad ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
 static bool config_ok(const struct sfs_config_record *r)
@@ -36,7 +34,7 @@ static bool config_ok(const struct sfs_config_record *r)
     return r->failover <= 31 && r->optimize <= 100 && r->verify <= 1 && r->compression <= 1 &&
            r->width_cap >= 1 && r->width_cap <= SFS_COLUMNS_MAX && r->record_bytes >= SFS_BLOCK &&
            r->record_bytes <= SFS_EXTENT_MAX && !(r->record_bytes & (r->record_bytes - 1)) &&
-           r->next_disk <= SFS_NONE16;
+           r->next_disk <= SFS_NONE16 && r->quorum <= 31;
 }
 
 void sfs_config_put(struct sfs_writer *w, const struct sfs_config_record *r)
@@ -50,7 +48,8 @@ void sfs_config_put(struct sfs_writer *w, const struct sfs_config_record *r)
     sfs_w8(w, r->compression);
     sfs_w8(w, (uint8_t)r->zstd_level);
     sfs_w8(w, r->width_cap);
-    sfs_w16(w, 0);
+    sfs_w8(w, r->quorum);
+    sfs_w8(w, 0);
     sfs_w32(w, r->record_bytes);
     sfs_w32(w, r->next_disk);
     sfs_w64(w, (uint64_t)r->created_ns);
@@ -70,7 +69,8 @@ int sfs_config_get(const uint8_t *p, uint16_t len, struct sfs_config_record *r)
     r->compression = sfs_r8(&in);
     r->zstd_level = (int8_t)sfs_r8(&in);
     r->width_cap = sfs_r8(&in);
-    sfs_r16(&in);
+    r->quorum = sfs_r8(&in);
+    sfs_r8(&in);
     r->record_bytes = sfs_r32(&in);
     r->next_disk = sfs_r32(&in);
     r->created_ns = (int64_t)sfs_r64(&in);
@@ -82,7 +82,7 @@ int sfs_config_get(const uint8_t *p, uint16_t len, struct sfs_config_record *r)
 
 static bool diskrec_ok(const struct sfs_disk_record *r)
 {
-    return r->index != SFS_NONE16 && r->state <= SFS_DISK_JOINING && r->role <= 1 &&
+    return r->index != SFS_NONE16 && r->presence <= SFS_DISK_ABSENT && r->wish <= SFS_WISH_JOIN &&
            sfs_atom_bytes_ok(r->layout, r->atom_bytes) &&
            (r->sector_bytes == 512 || r->sector_bytes == 4096) && r->data_offset <= r->size;
 }
@@ -95,7 +95,8 @@ void sfs_diskrec_put(struct sfs_writer *w, const struct sfs_disk_record *r)
     uint8_t *head = head_open(w, SFS_RECORD_DISK);
     sfs_w16(w, r->index);
     sfs_w_copy(w, r->uuid.bytes, sizeof r->uuid.bytes);
-    sfs_w8(w, r->state);
+    sfs_w8(w, r->presence);
+    sfs_w8(w, r->wish);
     sfs_w8(w, r->role);
     sfs_w8(w, r->layout);
     sfs_w64(w, r->size);
@@ -105,6 +106,8 @@ void sfs_diskrec_put(struct sfs_writer *w, const struct sfs_disk_record *r)
     sfs_w32(w, r->sector_bytes);
     sfs_w32(w, r->atom_bytes);
     sfs_w64(w, r->flushed_txn);
+    sfs_w64(w, r->last_tenure);
+    sfs_w64(w, r->last_txn);
     sfs_w64(w, r->read_errors);
     sfs_w64(w, r->write_errors);
     sfs_w64(w, r->checksum_errors);
@@ -121,7 +124,8 @@ int sfs_diskrec_get(const uint8_t *p, uint16_t len, struct sfs_disk_record *r)
     struct sfs_reader in = sfs_reader(p, len);
     r->index = sfs_r16(&in);
     sfs_r_copy(&in, r->uuid.bytes, sizeof r->uuid.bytes);
-    r->state = sfs_r8(&in);
+    r->presence = sfs_r8(&in);
+    r->wish = sfs_r8(&in);
     r->role = sfs_r8(&in);
     r->layout = sfs_r8(&in);
     r->size = sfs_r64(&in);
@@ -131,6 +135,8 @@ int sfs_diskrec_get(const uint8_t *p, uint16_t len, struct sfs_disk_record *r)
     r->sector_bytes = sfs_r32(&in);
     r->atom_bytes = sfs_r32(&in);
     r->flushed_txn = sfs_r64(&in);
+    r->last_tenure = sfs_r64(&in);
+    r->last_txn = sfs_r64(&in);
     r->read_errors = sfs_r64(&in);
     r->write_errors = sfs_r64(&in);
     r->checksum_errors = sfs_r64(&in);
@@ -146,6 +152,7 @@ void sfs_tenure_put(struct sfs_writer *w, const struct sfs_tenure_record *r)
 {
     uint8_t *head = head_open(w, SFS_RECORD_TENURE);
     sfs_w64(w, r->id);
+    sfs_w64(w, r->base_txn);
     sfs_w64(w, r->first_txn);
     sfs_w64(w, r->host);
     sfs_w64(w, (uint64_t)r->time_ns);
@@ -156,10 +163,11 @@ int sfs_tenure_get(const uint8_t *p, uint16_t len, struct sfs_tenure_record *r)
 {
     struct sfs_reader in = sfs_reader(p, len);
     r->id = sfs_r64(&in);
+    r->base_txn = sfs_r64(&in);
     r->first_txn = sfs_r64(&in);
     r->host = sfs_r64(&in);
     r->time_ns = (int64_t)sfs_r64(&in);
-    return whole(&in, true);
+    return whole(&in, r->base_txn < r->first_txn);
 }
 
 static bool group_ok(const struct sfs_group_record *r)
@@ -183,7 +191,7 @@ void sfs_group_put(struct sfs_writer *w, const struct sfs_group_record *r)
     sfs_w8(w, r->unit_log2);
     sfs_w8(w, r->column_log2);
     sfs_w8(w, r->sequential ? 1 : 0);
-    sfs_w8(w, 0);
+    sfs_w8(w, SFS_PARITY_CODE);
     sfs_w32(w, r->rows);
     sfs_w64(w, r->birth);
     for (unsigned c = 0; c < (unsigned)r->k + r->m; c++) {
@@ -206,7 +214,7 @@ int sfs_group_get(const uint8_t *p, uint16_t len, struct sfs_group_record *r)
     r->unit_log2 = sfs_r8(&in);
     r->column_log2 = sfs_r8(&in);
     r->sequential = sfs_r8(&in) & 1;
-    sfs_r8(&in);
+    uint8_t code = sfs_r8(&in);
     r->rows = sfs_r32(&in);
     r->birth = sfs_r64(&in);
     if (!group_ok(r))
@@ -219,7 +227,7 @@ int sfs_group_get(const uint8_t *p, uint16_t len, struct sfs_group_record *r)
         sfs_r16(&in);
         r->columns[c].atom = sfs_r32(&in);
     }
-    return whole(&in, true);
+    return whole(&in, code == SFS_PARITY_CODE);
 }
 
 void sfs_count_put(struct sfs_writer *w, const struct sfs_count_record *r)

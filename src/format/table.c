@@ -89,15 +89,12 @@ int sfs_table_decode(const uint8_t block[SFS_BLOCK], const struct sfs_uuid *pool
     return SCALEFS_OK;
 }
 
-int sfs_record_next(struct sfs_reader *r, uint8_t *type, const uint8_t **payload, uint16_t *len)
+int sfs_record_next(struct sfs_reader *r, uint16_t *type, const uint8_t **payload, uint16_t *len)
 {
     if (!r->bad && r->at == r->end)
         return SCALEFS_E_NODATA;
-    *type = sfs_r8(r);
-    uint8_t version = sfs_r8(r);
+    *type = sfs_r16(r);
     *len = sfs_r16(r);
     *payload = sfs_r_bytes(r, *len);
-    if (!*payload)
-        return SCALEFS_E_CORRUPT;
-    return version == SFS_FORMAT_VERSION ? SCALEFS_OK : SCALEFS_E_VERSION;
+    return *payload ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }

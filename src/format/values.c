@@ -1,8 +1,8 @@
 /* What the trees hold: extent map and space tree values, inodes, entries, file extents, attributes,
  * volumes (docs/FORMAT.md, section 8).
  *
- * Promise: decoders account for every byte of the length; whatever they accept is in bounds and can be
- * encoded again to the same value. Names and inline values point into the bytes given. Pure.
+ * Promise: whatever decoders accept is in bounds and can be encoded again to the same value, but for what newer
+ * programs may have added behind it. Names and inline values point into the bytes given. Pure.
  */
 #include "format/block.h"
 
@@ -12,7 +12,7 @@
 
 static int whole(const struct sfs_reader *r, bool good)
 {
-    return good && !r->bad && r->at == r->end ? SCALEFS_OK : SCALEFS_E_CORRUPT;
+    return good && !r->bad ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
 bool sfs_extent_shape_ok(uint32_t stored, uint32_t raw, uint8_t compression, uint16_t sums)
@@ -159,12 +159,12 @@ int sfs_inode_decode(const uint8_t *in, size_t len, struct sfs_inode_value *v)
     return whole(&r, good && v->size <= INT64_MAX);
 }
 
-#define NAME_BYTES_MAX 255u /* of version 1; the field has room for more */
+#define XATTR_NAME_MAX 255u
 
 /* A name in a directory: never empty, one component. */
 static bool entry_name_ok(const uint8_t *name, size_t len)
 {
-    return len >= 1 && len <= NAME_BYTES_MAX && name && !memchr(name, 0, len) && !memchr(name, '/', len);
+    return len >= 1 && len <= SFS_NAME_BYTES_MAX && name && !memchr(name, 0, len) && !memchr(name, '/', len);
 }
 
 uint32_t sfs_dirent_encode(const struct sfs_dirent_value *v, uint8_t *out)
@@ -216,7 +216,7 @@ int sfs_fileext_decode(const uint8_t *in, size_t len, struct sfs_fileext_value *
 
 uint32_t sfs_xattr_encode(const struct sfs_xattr_value *v, uint8_t *out)
 {
-    SFS_ASSERT(v->kind <= 1 && v->name_len >= 1 && !memchr(v->name, 0, v->name_len));
+    SFS_ASSERT(v->kind <= 1 && v->name_len >= 1 && v->name_len <= XATTR_NAME_MAX && !memchr(v->name, 0, v->name_len));
     SFS_ASSERT(v->kind ? v->value_len <= SFS_EXTENT_MAX
                        : v->value_len <= SFS_VALUE_MAX - 3u - v->name_len);
     struct sfs_writer w = sfs_writer(out, SFS_VALUE_MAX);
@@ -240,7 +240,7 @@ int sfs_xattr_decode(const uint8_t *in, size_t len, struct sfs_xattr_value *v)
     v->kind = sfs_r8(&r);
     v->name_len = sfs_r16(&r);
     v->name = sfs_r_bytes(&r, v->name_len);
-    if (r.bad || len > SFS_VALUE_MAX || v->kind > 1 || !v->name_len || v->name_len > NAME_BYTES_MAX ||
+    if (r.bad || len > SFS_VALUE_MAX || v->kind > 1 || !v->name_len || v->name_len > XATTR_NAME_MAX ||
         memchr(v->name, 0, v->name_len))
         return SCALEFS_E_CORRUPT;
     if (v->kind) {
@@ -255,10 +255,12 @@ int sfs_xattr_decode(const uint8_t *in, size_t len, struct sfs_xattr_value *v)
 
 uint32_t sfs_volume_encode(const struct sfs_volume_value *v, uint8_t *out)
 {
-    struct sfs_writer w = sfs_writer(out, 21u + v->name_len);
+    struct sfs_writer w = sfs_writer(out, 37u + v->name_len);
     sfs_w64(&w, v->root);
     sfs_w32(&w, v->flags);
     sfs_w64(&w, (uint64_t)v->created_ns);
+    sfs_w64(&w, v->salt[0]);
+    sfs_w64(&w, v->salt[1]);
     sfs_w8(&w, v->name_len);
     if (v->name_len) /* the default volume's name is empty */
         sfs_w_copy(&w, v->name, v->name_len);
@@ -272,13 +274,15 @@ int sfs_volume_decode(const uint8_t *in, size_t len, struct sfs_volume_value *v)
     v->root = sfs_r64(&r);
     v->flags = sfs_r32(&r);
     v->created_ns = (int64_t)sfs_r64(&r);
+    v->salt[0] = sfs_r64(&r);
+    v->salt[1] = sfs_r64(&r);
     v->name_len = sfs_r8(&r);
     v->name = sfs_r_bytes(&r, v->name_len);
     return whole(&r, v->name && !memchr(v->name, 0, v->name_len));
 }
 
-uint64_t sfs_name_cookie(const void *name, size_t len)
+uint64_t sfs_name_cookie(const uint64_t salt[2], const void *name, size_t len)
 {
-    uint64_t h = sfs_hash(name, len) & ((1ull << COOKIE_BITS) - 1);
+    uint64_t h = sfs_siphash(salt, name, len) & ((1ull << COOKIE_BITS) - 1);
     return (h ? h : 1) << 16;
 }

@@ -60,7 +60,7 @@ static bool compare(void *context, struct sfs_key key, const uint8_t *value, uin
 int sfs_fs_entry_find(struct sfs_fs *fs, uint64_t dir, const char *name, size_t len,
                       struct sfs_entry_found *found)
 {
-    uint64_t base = sfs_name_cookie(name, len);
+    uint64_t base = sfs_name_cookie(fs->salt, name, len);
     struct finding f = {.name = name, .len = len, .found = found};
     *found = (struct sfs_entry_found){.free_cookie = base};
     int err = sfs_tree_scan(fs->store, fs->volume, sfs_fs_key(dir, SFS_KEY_DIRENT, base),
@@ -276,7 +276,7 @@ int sfs_fs_readdir(struct sfs_fs *fs, uint64_t dir, uint64_t cookie, bool with_a
 
 struct naming {
     uint64_t ino;
-    char name[SCALEFS_NAME_MAX + 1];
+    char name[SFS_NAME_BYTES_MAX];
     size_t len;
 };
 

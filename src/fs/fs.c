@@ -21,6 +21,7 @@ static int make_root(struct sfs_fs *fs)
     struct sfs_tx tx;
     sfs_tx_init(&tx, fs->store);
     sfs_fs_put_value(fs, &tx, SFS_ROOT_INODE, &v, 0);
+    sfs_fs_count_inode(fs, &tx, 1);
     err = sfs_tx_commit(&tx);
     sfs_tx_deinit(&tx);
     return err;
@@ -108,6 +109,8 @@ int sfs_fs_open(struct sfs_store *store, uint32_t volume, const struct sfs_fs_op
     int err = SCALEFS_OK;
     if (!sfs_tree_exists(store, volume) && !options->read_only)
         err = sfs_tree_volume_make(store, volume, "");
+    if (!err && sfs_tree_exists(store, volume))
+        err = sfs_tree_volume_salt(store, volume, fs->salt);
     if (!err && !options->read_only)
         err = make_root(fs);
     if (!err)
@@ -170,5 +173,10 @@ int sfs_fs_statfs(struct sfs_fs *fs, struct scalefs_statfs *st)
     sfs_store_space(fs->store, &space);
     /* What has been accepted into memory is counted as used by its reservation, in the store. */
     *st = (struct scalefs_statfs){.total = space.used + space.free, .free = space.free};
-    return SCALEFS_OK;
+    uint8_t counts[SFS_VALUE_MAX];
+    uint32_t len = 0;
+    int err = sfs_tree_get(fs->store, fs->volume, sfs_fs_key(0, SFS_KEY_COUNTS, 0), counts, sizeof counts, &len);
+    if (!err && len >= 8)
+        st->files = sfs_get64(counts);
+    return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
 }

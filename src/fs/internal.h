@@ -97,6 +97,7 @@ struct sfs_fs {
     struct sfs_env *env;
     struct sfs_store *store;
     uint32_t volume;
+    uint64_t salt[2]; /* the volume's, for the cookies of names */
     struct sfs_fs_options options;
     struct sfs_mutex rename;
     struct sfs_mutex mutex;
@@ -131,6 +132,11 @@ static inline struct sfs_key sfs_fs_key(uint64_t a, uint8_t type, uint64_t b)
 /* Finds or loads it; STALE when there is none. Give it back with put. */
 int sfs_fs_inode_get(struct sfs_fs *fs, uint64_t ino, struct sfs_inode **inode);
 void sfs_fs_inode_put(struct sfs_fs *fs, struct sfs_inode *inode);
+/* The transaction makes (1) or deletes (-1) an inode. */
+static inline void sfs_fs_count_inode(struct sfs_fs *fs, struct sfs_tx *tx, int delta)
+{
+    sfs_tx_count(tx, fs->volume, sfs_fs_key(0, SFS_KEY_COUNTS, 0), delta);
+}
 /* A new inode whose key was just committed: keeps its object, so that it need not be loaded. Call
  * it before anybody can find the inode. */
 void sfs_fs_inode_adopt(struct sfs_fs *fs, uint64_t ino, const struct sfs_inode_value *value);

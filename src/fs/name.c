@@ -50,6 +50,7 @@ static int make_locked(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *d
     if (err)
         return err;
     sfs_fs_put_value(fs, tx, ino, &m->value, m->value.size);
+    sfs_fs_count_inode(fs, tx, 1);
     if (m->target)
         sfs_tx_put(tx, fs->volume, sfs_fs_key(ino, SFS_KEY_SYMLINK, 0), m->target,
                    (uint32_t)m->target_len);

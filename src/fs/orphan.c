@@ -64,6 +64,7 @@ static int delete_some(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino, size_
 static void delete_last(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino)
 {
     sfs_tx_delete(tx, fs->volume, sfs_fs_key(ino, SFS_KEY_INODE, 0));
+    sfs_fs_count_inode(fs, tx, -1);
     sfs_tx_delete(tx, fs->volume, sfs_fs_key(0, SFS_KEY_ORPHAN, ino));
 }
 

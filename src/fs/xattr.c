@@ -48,7 +48,7 @@ static int find(struct sfs_fs *fs, uint64_t ino, const char *name, struct findin
     f->name = name;
     f->name_len = strlen(name);
     f->found = f->bad = false;
-    uint64_t base = f->free_cookie = sfs_name_cookie(name, f->name_len);
+    uint64_t base = f->free_cookie = sfs_name_cookie(fs->salt, name, f->name_len);
     int err = sfs_tree_scan(fs->store, fs->volume, sfs_fs_key(ino, SFS_KEY_XATTR, base),
                             sfs_fs_key(ino, SFS_KEY_XATTR, base + NUMBERS), compare, f);
     if (f->bad)

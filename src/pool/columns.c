@@ -158,7 +158,7 @@ void sfs_member_replaced_by(struct sfs_pool *pool, uint16_t old, uint16_t new_in
     struct sfs_member *m = sfs_member_of(pool, old);
     SFS_ASSERT(m != NULL);
     m->record.replaced_by = new_index;
-    m->record.state = m->disk ? SFS_DISK_LEAVING : SFS_DISK_FAILED;
+    m->record.wish = m->disk ? SFS_WISH_LEAVE : SFS_WISH_FAILED;
     m->dirty = true;
     sfs_pool_judge(pool);
 }
@@ -166,8 +166,8 @@ void sfs_member_replaced_by(struct sfs_pool *pool, uint16_t old, uint16_t new_in
 void sfs_member_joined(struct sfs_pool *pool, uint16_t index)
 {
     struct sfs_member *m = sfs_member_of(pool, index);
-    if (m && m->record.state == SFS_DISK_JOINING) {
-        m->record.state = SFS_DISK_ONLINE;
+    if (m && m->record.wish == SFS_WISH_JOIN) {
+        m->record.wish = SFS_WISH_STAY;
         m->dirty = true;
     }
 }

@@ -25,8 +25,23 @@ struct sfs_commit_job {
     struct target targets[SFS_DISKS_MAX];
     unsigned target_count;
     uint8_t *block; /* the encoded record */
+    bool on_all;    /* no member is absent */
+    uint8_t failover;
     uint64_t writes; /* pool->writes when the job's I/O began: its flush makes them durable */
 };
+
+/* How many members may be absent while records are written. A higher number counts only when every member has a record
+ * that tells of the higher failover: so whoever finds old records alone asks for enough of them (open.c). */
+static void follow_quorum(struct sfs_pool *pool)
+{
+    struct sfs_config_record *c = &pool->config;
+    bool up = c->quorum < c->failover && pool->failover_known == c->failover;
+    bool down = c->quorum > c->failover && sfs_members_absent(pool) <= c->failover;
+    if (up || down) {
+        c->quorum = c->failover;
+        pool->config_dirty = true;
+    }
+}
 
 static void job_free(struct sfs_pool *pool, struct sfs_commit_job *job)
 {
@@ -68,7 +83,10 @@ int sfs_commit_prepare(struct sfs_pool *pool, const struct sfs_roots *roots, boo
     r->pool_tree = roots->pool_tree;
     r->refuse = pool->last.refuse;
     r->readonly = pool->last.readonly;
-    r->ignore = pool->last.ignore;
+    r->ignore = pool->last.ignore & SFS_KNOWN_IGNORE; /* what others keep under it goes out of date */
+    follow_quorum(pool);
+    job->on_all = !sfs_members_absent(pool);
+    job->failover = pool->config.failover;
     int err = sfs_table_prepare(pool, &job->table, r);
     if (err) {
         job_free(pool, job);
@@ -193,6 +211,8 @@ static int finish(struct sfs_pool *pool, const struct sfs_commit_job *job, int e
         pool->committed = job->record.txn;
         pool->writes_durable = job->writes;
         pool->last = job->record;
+        if (job->on_all)
+            pool->failover_known = job->failover;
         sfs_groups_reclaim(pool);
     }
     sfs_mutex_unlock(&pool->lock);

@@ -43,7 +43,7 @@ static void configure(struct sfs_pool *pool, size_t count, const struct sfs_pool
 {
     struct sfs_config_record *c = &pool->config;
     snprintf(c->name, sizeof c->name, "%s", how->name);
-    c->failover = how->failover;
+    c->failover = c->quorum = how->failover;
     c->optimize = how->optimize;
     c->compression = 0;
     c->zstd_level = 1;
@@ -56,7 +56,7 @@ static void configure(struct sfs_pool *pool, size_t count, const struct sfs_pool
     do
         pool->tenure = sfs_random_u64(pool->env);
     while (!pool->tenure);
-    pool->tenures[0] = (struct sfs_tenure_record){pool->tenure, 1, 0, c->created_ns};
+    pool->tenures[0] = (struct sfs_tenure_record){pool->tenure, 0, 1, 0, c->created_ns};
     pool->tenure_count = 1;
     pool->txn = 1;
     pool->next_id = FIRST_ID;

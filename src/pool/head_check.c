@@ -36,6 +36,7 @@ static void remade_label(const struct look *l, struct sfs_label *label)
     memset(label, 0, sizeof *label);
     label->pool = l->pool->uuid;
     label->disk = l->record.uuid;
+    label->joined_ns = sfs_wall_ns(l->pool->env);
     label->index = l->record.index;
     label->role = l->record.role;
     label->sector_bytes = l->record.sector_bytes;
@@ -52,33 +53,34 @@ static void remade_label(const struct look *l, struct sfs_label *label)
 static int look_at_labels(struct look *l, uint8_t *block, bool repair)
 {
     uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(l->disk)};
-    struct sfs_label good, label;
-    bool have = false, bad[3];
+    struct sfs_label good, copies[3];
+    unsigned right = 0, bad = 0;
+    uint64_t highest = 0;
     for (unsigned i = 0; i < 3; i++) {
         int err = read_at(l, at[i], block);
         if (err == SCALEFS_E_GONE)
             return err;
-        bad[i] = err || sfs_label_decode(block, at[i], &label) || !label_right(l, &label);
-        if (!bad[i] && !have) {
-            good = label;
-            have = true;
-        }
-        l->report->labels_bad += bad[i];
-    }
-    if (!have)
-        remade_label(l, &good);
-    for (unsigned i = 0; i < 3 && repair; i++) {
-        if (!bad[i])
+        if (err || sfs_label_decode(block, at[i], &copies[i]) || !sfs_uuid_equal(&copies[i].disk, &l->record.uuid))
             continue;
-        sfs_label_encode(&good, at[i], block);
-        struct sfs_io io = {.disk = l->disk, .op = SFS_IO_WRITE, .offset = at[i], .buf = block, .len = SFS_BLOCK};
-        int err = sfs_io_run(l->pool->env, &io, 1);
-        if (err) {
-            sfs_member_error(l->pool, l->disk, SFS_IO_WRITE, err);
-            return err;
-        }
+        highest = copies[i].number > highest ? copies[i].number : highest;
+        right |= label_right(l, &copies[i]) ? 1u << i : 0;
     }
-    return SCALEFS_OK;
+    remade_label(l, &good);
+    good.number = highest + 1;
+    for (unsigned i = 0; i < 3; i++) {
+        if (!(right >> i & 1) || copies[i].number < highest)
+            bad |= 1u << i;
+        else
+            good = copies[i];
+    }
+    for (unsigned i = 0; i < 3; i++)
+        l->report->labels_bad += bad >> i & 1;
+    if (!bad || !repair)
+        return SCALEFS_OK;
+    int err = sfs_label_write(l->pool->env, l->disk, &good, bad);
+    if (err)
+        sfs_member_error(l->pool, l->disk, SFS_IO_WRITE, err);
+    return err;
 }
 
 static int look_at_record(struct look *l, uint8_t *block, struct sfs_commit *c)

@@ -39,6 +39,9 @@ int sfs_head_read(struct sfs_env *env, struct sfs_disk *disk, struct sfs_head *h
 int sfs_head_record(struct sfs_env *env, const struct sfs_head *head, const struct sfs_ring_entry *e,
                     struct sfs_commit *record);
 uint64_t sfs_label_2_offset(const struct sfs_disk *disk);
+/* The copies of a label one by one, each flushed before the next: a cut leaves two whole ones. `only`: bits of the copies that
+ * are written. */
+int sfs_label_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label, unsigned only);
 /* Writes zeros to block 0 and the ring, then all copies of the label (NULL: zeros there, too), and flushes. */
 int sfs_head_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label);
 /* The label and the record in the table that a new member gets; geometry from the disk's size. */
@@ -62,11 +65,12 @@ void sfs_pool_judge(struct sfs_pool *pool); /* recomputes `suspended`. locked */
 enum sfs_history {
     SFS_HISTORY_IN,     /* a state that the pool's own grew out of */
     SFS_HISTORY_BEYOND, /* of a tenure of the history, but later than what the next tenure began with */
-    SFS_HISTORY_OLD,    /* older than what the list of tenures remembers */
     SFS_HISTORY_APART,  /* written apart */
 };
-/* *upto: the last txn of the record's disk that belongs to the history (0 when OLD or APART). */
-enum sfs_history sfs_history_of(const struct sfs_pool *pool, const struct sfs_ring_entry *e, uint64_t *upto);
+/* *upto: the last txn of the record's disk that belongs to the history (0 when APART). `m`: the disk's member, whose record
+ * remembers what the list of tenures has forgotten; NULL: none. */
+enum sfs_history sfs_history_of(const struct sfs_pool *pool, const struct sfs_member *m, const struct sfs_ring_entry *e,
+                                uint64_t *upto);
 
 /* --- atoms.c : locked --- */
 int sfs_atoms_init(struct sfs_pool *pool, struct sfs_member *m);
@@ -144,8 +148,6 @@ uint64_t sfs_column_offset(const struct sfs_member *m, const struct sfs_group_re
 /* --- space.c : locked --- */
 /* log2 of the column bytes that a class gets while there is room; at least 22. */
 uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class);
-/* Is the member one that new columns may be put on? */
-bool sfs_member_usable(const struct sfs_member *m);
 /* Everything but free_columns, by slot of pool->members. */
 void sfs_placement_disks(const struct sfs_pool *pool, struct sfs_placement_disk *disks);
 /* Atoms of each member (by slot) that data must leave alone. */

@@ -51,21 +51,26 @@ static int worse(int a, int b)
 static int label_choose(const struct sfs_io *ios, struct sfs_label *label)
 {
     int err = SCALEFS_E_NOT_A_POOL;
+    bool found = false;
     for (unsigned i = 0; i < 3; i++) {
+        struct sfs_label copy;
         int r = ios[i].result;
         if (r == SCALEFS_E_INVAL) /* a disk too short for that copy */
             continue;
         if (!r) {
-            r = sfs_label_decode(ios[i].buf, ios[i].offset, label);
-            if (!r)
-                return SCALEFS_OK;
+            r = sfs_label_decode(ios[i].buf, ios[i].offset, &copy);
             /* Bytes that are not even meant to be a label. */
             if (r == SCALEFS_E_CORRUPT && memcmp(ios[i].buf, "SFS1", 4))
                 r = SCALEFS_E_NOT_A_POOL;
         }
-        err = worse(err, r);
+        err = r ? worse(err, r) : err;
+        /* What the disk was before it joined may still stand in a later copy: that one does not count. */
+        if (r || (found && (!sfs_uuid_equal(&copy.disk, &label->disk) || copy.number <= label->number)))
+            continue;
+        *label = copy;
+        found = true;
     }
-    return err;
+    return found ? SCALEFS_OK : err;
 }
 
 static void ring_add(struct sfs_head *head, const struct sfs_commit *c, uint32_t slot)
@@ -161,32 +166,48 @@ int sfs_pool_identify(struct sfs_env *env, struct sfs_disk *disk, struct sfs_lab
     return err;
 }
 
+static int flush_disk(struct sfs_env *env, struct sfs_disk *disk)
+{
+    struct sfs_io flush = {.disk = disk, .op = SFS_IO_FLUSH};
+    return sfs_io_run(env, &flush, 1);
+}
+
+int sfs_label_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label, unsigned only)
+{
+    uint8_t *block = sfs_alloc_io(env, SFS_BLOCK);
+    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(disk)};
+    int err = block ? SCALEFS_OK : SCALEFS_E_NOMEM;
+    for (unsigned i = 0; i < 3 && !err; i++) {
+        if (!(only >> i & 1))
+            continue;
+        struct sfs_io io = {.disk = disk, .op = SFS_IO_WRITE, .offset = at[i], .buf = block, .len = SFS_BLOCK};
+        sfs_label_encode(label, at[i], block);
+        err = sfs_io_run(env, &io, 1);
+        if (!err)
+            err = flush_disk(env, disk);
+    }
+    sfs_free(env, block);
+    return err;
+}
+
 int sfs_head_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label)
 {
     uint32_t ring_bytes = SFS_RING_SLOTS * SFS_BLOCK;
-    uint8_t *mem = sfs_alloc_io(env, 3 * SFS_BLOCK + ring_bytes);
-    if (!mem)
+    uint8_t *zeros = sfs_alloc_io(env, ring_bytes);
+    if (!zeros)
         return SCALEFS_E_NOMEM;
-    memset(mem, 0, 3 * SFS_BLOCK + ring_bytes);
-    uint8_t *zeros = mem + 3 * SFS_BLOCK;
-    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(disk)};
+    memset(zeros, 0, ring_bytes);
+    const uint64_t at[5] = {0, SFS_RING_OFFSET, SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(disk)};
     struct sfs_io ios[5];
-    memset(ios, 0, sizeof ios);
-    ios[0] = (struct sfs_io){.disk = disk, .op = SFS_IO_WRITE, .buf = zeros, .len = SFS_BLOCK};
-    ios[1] = (struct sfs_io){.disk = disk, .op = SFS_IO_WRITE, .offset = SFS_RING_OFFSET, .buf = zeros,
-                             .len = ring_bytes};
-    for (unsigned i = 0; i < 3; i++) {
-        if (label)
-            sfs_label_encode(label, at[i], mem + i * SFS_BLOCK);
-        ios[2 + i] = (struct sfs_io){.disk = disk, .op = SFS_IO_WRITE, .offset = at[i],
-                                     .buf = mem + i * SFS_BLOCK, .len = SFS_BLOCK};
-    }
+    for (unsigned i = 0; i < 5; i++)
+        ios[i] = (struct sfs_io){.disk = disk, .op = SFS_IO_WRITE, .offset = at[i], .buf = zeros,
+                                 .len = i == 1 ? ring_bytes : SFS_BLOCK};
     int err = sfs_io_run(env, ios, 5);
-    if (!err) {
-        struct sfs_io flush = {.disk = disk, .op = SFS_IO_FLUSH};
-        err = sfs_io_run(env, &flush, 1);
-    }
-    sfs_free(env, mem);
+    if (!err)
+        err = flush_disk(env, disk);
+    if (!err && label)
+        err = sfs_label_write(env, disk, label, 7);
+    sfs_free(env, zeros);
     return err;
 }
 
@@ -230,6 +251,7 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
         return err;
     memset(label, 0, sizeof *label);
     label->pool = pool->uuid;
+    label->number = 1;
     sfs_uuid_make(pool->env, &label->disk);
     label->index = index;
     label->sector_bytes = disk->info.sector_bytes;
@@ -245,7 +267,6 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
     memset(record, 0, sizeof *record);
     record->index = index;
     record->uuid = label->disk;
-    record->state = SFS_DISK_ONLINE;
     record->size = size;
     record->data_offset = g.data_offset;
     record->atoms = g.atoms;

@@ -5,9 +5,9 @@
  * the other epoch is left, the epoch changes and the disk is in GRACE; when the calls of the old epoch have
  * ended, nobody can hold the pointer any more (IDLE), and the next one to come by closes it.
  *
- * SUSPENDED is computed anew with each change: more members absent than the failover count, or some
+ * SUSPENDED is computed anew with each change: more members absent than the quorum allows, or some
  * group with more absent columns than parity. Commits are refused then, so what was acknowledged is on at least
- * n - m members: opening relies on it.
+ * n - quorum members: opening relies on it.
  */
 #include "pool/internal.h"
 
@@ -181,6 +181,14 @@ unsigned sfs_members_online(const struct sfs_pool *pool)
     return count;
 }
 
+unsigned sfs_members_absent(const struct sfs_pool *pool)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        count += pool->members[i].used && !pool->members[i].disk && !sfs_member_failed(&pool->members[i]);
+    return count;
+}
+
 /* More columns away than the group bears, and at least one of them may come back. */
 static bool group_waits(struct sfs_pool *pool, const struct sfs_group *g)
 {
@@ -192,7 +200,7 @@ static bool group_waits(struct sfs_pool *pool, const struct sfs_group *g)
         if (m && m->disk)
             continue;
         away++;
-        hope += m && m->record.state != SFS_DISK_FAILED;
+        hope += m && !sfs_member_failed(m);
     }
     return away > g->record.m && hope;
 }
@@ -204,7 +212,7 @@ void sfs_pool_judge(struct sfs_pool *pool)
     unsigned absent = 0;
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (!m->used || m->disk || m->record.state == SFS_DISK_FAILED)
+        if (!m->used || m->disk || sfs_member_failed(m))
             continue;
         absent++;
         char text[SFS_DISK_TEXT];
@@ -212,7 +220,7 @@ void sfs_pool_judge(struct sfs_pool *pool)
         if (len + strlen(text) + 3 < sizeof names)
             len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "", text);
     }
-    bool waits = absent > pool->config.failover || !sfs_members_online(pool);
+    bool waits = absent > pool->config.quorum || !sfs_members_online(pool);
     for (uint32_t g = 0; g < pool->group_cap && !waits && absent; g++)
         waits = pool->groups[g] && group_waits(pool, pool->groups[g]);
     if (waits && !pool->suspended) {
@@ -248,10 +256,13 @@ static void go_offline(struct sfs_pool *pool, struct sfs_member *m, int error)
         sfs_log(pool->env, SFS_LOG_INFO, "pool", 0, "%s is offline, as was asked for", text);
     retire(pool, m->disk, SFS_RETIRED_WAITS);
     m->disk = NULL;
-    if (m->record.state != SFS_DISK_FAILED)
-        m->record.state = SFS_DISK_ABSENT;
+    m->record.presence = SFS_DISK_ABSENT;
     if (m->complete)
         m->record.flushed_txn = pool->committed;
+    /* One that was sent last may have reached it. */
+    bool begun = pool->last.tenure == pool->tenure;
+    m->record.last_tenure = pool->last.tenure;
+    m->record.last_txn = begun ? pool->txn - 1 : pool->last.txn;
     m->complete = false;
     m->dirty = true;
     /* Its zones have lost what was not flushed, or miss what is written from now on. */
@@ -333,26 +344,22 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
 
 /* --- who comes --- */
 
-enum sfs_history sfs_history_of(const struct sfs_pool *pool, const struct sfs_ring_entry *e, uint64_t *upto)
+enum sfs_history sfs_history_of(const struct sfs_pool *pool, const struct sfs_member *m, const struct sfs_ring_entry *e,
+                                uint64_t *upto)
 {
     unsigned i = 0;
+    uint64_t end = UINT64_MAX; /* the last txn of its tenure that belongs to the history */
     while (i < pool->tenure_count && pool->tenures[i].id != e->tenure)
         i++;
-    *upto = e->txn;
-    if (i == pool->tenure_count) {
-        *upto = 0;
-        bool full = pool->tenure_count == SFS_TENURES_MAX;
-        return full && e->txn < pool->tenures[0].first_txn ? SFS_HISTORY_OLD : SFS_HISTORY_APART;
-    }
-    if (i + 1 == pool->tenure_count)
-        return SFS_HISTORY_IN;
-    /* A tenure begins SFS_TXN_JUMP after the state that it opened. */
-    uint64_t first = pool->tenures[i + 1].first_txn;
-    uint64_t base = first > SFS_TXN_JUMP ? first - SFS_TXN_JUMP : 0;
-    if (e->txn <= base)
-        return SFS_HISTORY_IN;
-    *upto = base;
-    return SFS_HISTORY_BEYOND;
+    *upto = 0;
+    if (i + 1 < pool->tenure_count)
+        end = pool->tenures[i + 1].base_txn;
+    else if (i == pool->tenure_count && m && m->record.presence == SFS_DISK_ABSENT && m->record.last_tenure == e->tenure)
+        end = m->record.last_txn; /* away for longer than the list goes back */
+    else if (i == pool->tenure_count)
+        return SFS_HISTORY_APART;
+    *upto = e->txn <= end ? e->txn : end;
+    return e->txn <= end ? SFS_HISTORY_IN : SFS_HISTORY_BEYOND;
 }
 
 /* Up to which txn the returning disk holds all that was written. */
@@ -365,7 +372,7 @@ static int returning_state(struct sfs_pool *pool, const struct sfs_head *head, c
     if (!head->ring_count || !m->record.flushed_txn)
         return SCALEFS_OK; /* it lost its records, or nothing on it counts: all of it is written anew */
     uint64_t upto;
-    enum sfs_history h = sfs_history_of(pool, &head->ring[0], &upto);
+    enum sfs_history h = sfs_history_of(pool, m, &head->ring[0], &upto);
     if (h == SFS_HISTORY_APART || h == SFS_HISTORY_BEYOND)
         return sfs_pool_refuse(info, SCALEFS_E_DIVERGED,
                                "On %s the pool was written apart from the others. Close the pool and open it "
@@ -385,7 +392,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
         return sfs_pool_refuse(info, SCALEFS_E_NOENT, "%s is no longer a disk of this pool.", path);
     if (m->disk)
         return sfs_pool_refuse(info, SCALEFS_E_BUSY, "Disk %u is online already.", m->record.index);
-    if (m->record.state == SFS_DISK_FAILED)
+    if (sfs_member_failed(m))
         return sfs_pool_refuse(info, SCALEFS_E_INVAL,
                                "Disk %u was declared failed and is being replaced; it cannot come back.",
                                m->record.index);
@@ -399,7 +406,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     if (err)
         return err;
     m->disk = head->disk;
-    m->record.state = m->record.replaced_by == SFS_NONE16 ? SFS_DISK_ONLINE : SFS_DISK_LEAVING;
+    m->record.presence = SFS_DISK_ONLINE;
     m->record.flushed_txn = flushed;
     snprintf(m->record.path, sizeof m->record.path, "%.*s", (int)sizeof m->record.path - 1, path);
     m->complete = false;
@@ -476,7 +483,7 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
     if (err)
         return sfs_pool_refuse(info, err, "%s cannot join the pool: %s.", disk->info.path,
                                scalefs_error_text(err));
-    fresh.record.state = SFS_DISK_JOINING;
+    fresh.record.wish = SFS_WISH_JOIN;
     fresh.disk = disk;
     fresh.used = fresh.complete = fresh.dirty = true;
     sfs_mutex_lock(&pool->lock);

@@ -8,8 +8,9 @@
  * online, which does not have it, is all right: that record was never acknowledged.
  *
  * PROOF. What was acknowledged is durable on all members that its record calls online, and those are at least
- * n - m (commits are refused below). So among more than m members there is one that has it. Either so many
- * are here, and enough to read the data, or every absent one is named absent in the record.
+ * n - q (commits are refused below), where q is the quorum of some record: at most m, the greater of quorum and failover,
+ * of any record that is on a member (commit.c, follow_quorum). So among more than m members there is one that has
+ * it. Either so many are here, and n - m, or every absent one is named absent in the record.
  *
  * BEHIND. When a record is on any disk, every member that it calls online and complete had flushed all that it
  * refers to (commit.c). So a member whose own newest record is that one or the one before is complete. An older one is
@@ -93,8 +94,12 @@ static int one_pool(struct opener *o)
                 return sfs_pool_refuse(o->info, SCALEFS_E_AMBIGUOUS,
                                        "%s and %s are the same disk of the pool; one of them must be a copy. "
                                        "Leave it out.", o->heads[j]->disk->info.path, h->disk->info.path);
-        if (h->label.refuse)
+        if (h->label.refuse & ~SFS_KNOWN_REFUSE)
             return sfs_pool_refuse(o->info, SCALEFS_E_VERSION, "%s was written by a newer ScaleFS.",
+                                   h->disk->info.path);
+        if (h->label.readonly & ~SFS_KNOWN_READONLY && !o->how->read_only)
+            return sfs_pool_refuse(o->info, SCALEFS_E_VERSION,
+                                   "%s was written by a newer ScaleFS; this one can open it for reading only.",
                                    h->disk->info.path);
         if (o->how->keep_disk && sfs_uuid_equal(&h->label.disk, o->how->keep_disk))
             o->keep = h;
@@ -170,6 +175,7 @@ static bool own_entry(const struct opener *o, const struct sfs_head *h, struct s
     return true;
 }
 
+/* In the list; tenure_count: not there. */
 static unsigned tenure_place(const struct sfs_pool *pool, uint64_t tenure)
 {
     unsigned i = 0;
@@ -187,18 +193,19 @@ static bool never_acknowledged(struct opener *o, const struct sfs_head *late)
     bool excused = false;
     if (r && !sfs_head_record(o->env, late, &late->ring[0], r))
         sfs_pool_load(o->env, r, o->sources, o->disk_count, &then);
+    /* One that is no longer in the list is older than all in it. */
     unsigned place = tenure_place(o->pool, late->ring[0].tenure);
+    unsigned least = place == o->pool->tenure_count ? 0 : place + 1;
     for (size_t i = 0; i < o->disk_count && then && !excused; i++) {
         const struct sfs_head *h = o->heads[i];
         if (!h || h == late || !h->ring_count)
             continue;
         unsigned p = tenure_place(o->pool, h->ring[0].tenure);
-        if (p <= place || p == o->pool->tenure_count)
+        if (p < least || p == o->pool->tenure_count)
             continue;
         for (unsigned m = 0; m < then->member_count; m++)
             if (sfs_uuid_equal(&then->members[m].record.uuid, &h->label.disk))
-                excused = then->members[m].record.state != SFS_DISK_ABSENT &&
-                          then->members[m].record.state != SFS_DISK_FAILED;
+                excused = then->members[m].record.presence == SFS_DISK_ONLINE && !sfs_member_failed(&then->members[m]);
     }
     sfs_pool_free(then);
     sfs_free(o->env, r);
@@ -216,8 +223,8 @@ static bool later_belongs(const struct opener *o, const struct sfs_head *h)
     return has_record(h, &chosen) && h->ring[0].tenure == line;
 }
 
-/* Up to which txn a head's disk belongs to the chosen history. false: it was written apart. */
-static bool belongs(struct opener *o, const struct sfs_head *h, uint64_t *upto)
+/* Up to which txn a head's disk, that of member m, belongs to the chosen history. false: it was written apart. */
+static bool belongs(struct opener *o, const struct sfs_member *m, const struct sfs_head *h, uint64_t *upto)
 {
     struct sfs_ring_entry own;
     *upto = 0;
@@ -225,7 +232,7 @@ static bool belongs(struct opener *o, const struct sfs_head *h, uint64_t *upto)
         return true;
     if (h->ring[0].txn > o->pool->last.txn && !later_belongs(o, h))
         return false;
-    enum sfs_history history = sfs_history_of(o->pool, &own, upto);
+    enum sfs_history history = sfs_history_of(o->pool, m, &own, upto);
     return history != SFS_HISTORY_APART && (history != SFS_HISTORY_BEYOND || never_acknowledged(o, h));
 }
 
@@ -255,8 +262,10 @@ static void leave_absent(struct opener *o, struct sfs_member *m, bool apart)
     uint64_t flushed = m->complete ? o->pool->last.txn : m->record.flushed_txn;
     if (apart)
         flushed = 0;
-    if (m->record.state != SFS_DISK_FAILED && m->record.state != SFS_DISK_ABSENT) {
-        m->record.state = SFS_DISK_ABSENT;
+    if (m->record.presence != SFS_DISK_ABSENT) {
+        m->record.presence = SFS_DISK_ABSENT;
+        m->record.last_tenure = o->pool->last.tenure;
+        m->record.last_txn = o->pool->last.txn;
         m->dirty = true;
     }
     m->dirty = m->dirty || m->complete || m->record.flushed_txn != flushed;
@@ -269,7 +278,7 @@ static bool only_openings_since(const struct sfs_pool *pool, const struct sfs_ri
 {
     uint64_t txn = pool->last.txn;
     for (unsigned i = pool->tenure_count; i-- > 0 && pool->tenures[i].first_txn == txn;) {
-        txn -= SFS_TXN_JUMP; /* what that opening found */
+        txn = pool->tenures[i].base_txn; /* what that opening found */
         if (own->txn + 1 >= txn)
             return true;
     }
@@ -285,15 +294,15 @@ static bool take_member(struct opener *o, struct sfs_member *m, const struct sfs
     /* Of the first record it does not matter: there is no data yet. */
     bool next = r->seq == 1 || (has && upto == own.txn && own.seq + 1 >= r->seq);
     bool near = next || (has && upto == own.txn && only_openings_since(o->pool, &own));
-    if (m->record.state == SFS_DISK_ABSENT || !near) {
+    if (m->record.presence == SFS_DISK_ABSENT || !near) {
         uint64_t flushed = m->complete ? r->txn : m->record.flushed_txn;
         flushed = upto < flushed ? upto : flushed;
         m->dirty = m->dirty || m->complete || flushed != m->record.flushed_txn;
         m->record.flushed_txn = flushed;
         m->complete = false;
     }
-    if (m->record.state == SFS_DISK_ABSENT) {
-        m->record.state = m->record.replaced_by == SFS_NONE16 ? SFS_DISK_ONLINE : SFS_DISK_LEAVING;
+    if (m->record.presence == SFS_DISK_ABSENT) {
+        m->record.presence = SFS_DISK_ONLINE;
         m->dirty = true;
     }
     m->disk = h->disk;
@@ -323,8 +332,8 @@ static int gather(struct opener *o, struct tally *t)
         if (!m->used) /* of a disk that was replaced */
             continue;
         const struct sfs_head *h = head_of(o, m, &place);
-        bool failed = m->record.state == SFS_DISK_FAILED, named = m->record.state == SFS_DISK_ABSENT;
-        bool apart = h && !failed && !belongs(o, h, &upto);
+        bool failed = sfs_member_failed(m), named = m->record.presence == SFS_DISK_ABSENT;
+        bool apart = h && !failed && !belongs(o, m, h, &upto);
         if (apart && !o->keep && m->record.flushed_txn) {
             char name[SFS_DISK_TEXT];
             sfs_disk_text(&m->record, name);
@@ -355,10 +364,10 @@ static int gather(struct opener *o, struct tally *t)
 
 static int check_masks(struct opener *o)
 {
-    if (o->record->refuse)
+    if (o->record->refuse & ~SFS_KNOWN_REFUSE)
         return sfs_pool_refuse(o->info, SCALEFS_E_VERSION,
                                "The pool was written by a newer ScaleFS, which this one cannot read.");
-    if (o->record->readonly && !o->how->read_only)
+    if (o->record->readonly & ~SFS_KNOWN_READONLY && !o->how->read_only)
         return sfs_pool_refuse(o->info, SCALEFS_E_VERSION,
                                "The pool was written by a newer ScaleFS; this one can open it for reading only.");
     return SCALEFS_OK;
@@ -378,29 +387,37 @@ static int check_host(struct opener *o)
 static int check_proof(struct opener *o, const struct tally *t)
 {
     struct sfs_pool *pool = o->pool;
-    unsigned m = pool->config.failover;
+    unsigned q = pool->config.quorum, m = q > pool->config.failover ? q : pool->config.failover;
     if (!t->unnamed || (t->evidence > m && t->evidence + m >= t->members))
         return SCALEFS_OK;
-    if ((o->how->degraded || o->keep) && (t->absent <= m || o->how->read_only))
+    if ((o->how->degraded || o->keep) && (t->absent <= q || o->how->read_only))
         return SCALEFS_OK;
     char names[600] = "";
     size_t len = 0;
     for (unsigned i = 0; i < pool->member_count; i++) {
         char text[SFS_DISK_TEXT];
         const struct sfs_member *member = &pool->members[i];
-        if (!member->used || member->disk || member->record.state == SFS_DISK_FAILED)
+        if (!member->used || member->disk || sfs_member_failed(member))
             continue;
         sfs_disk_text(&member->record, text);
         if (len + strlen(text) + 8 < sizeof names)
             len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "", text);
     }
-    const char *advice = t->absent <= m
+    const char *advice = t->absent <= q
                              ? "Attach them, or open it degraded: then what was written last may be lost."
                              : "Attach them: without them there is data that cannot be read.";
     return sfs_pool_refuse(o->info, SCALEFS_E_MISSING,
                            "The pool \"%s\" has %u disks, and %u of them are missing: %s. Without them it is not "
                            "certain that this is its newest state. %s",
                            pool->config.name, t->members, t->absent, names, advice);
+}
+
+static const struct sfs_member *member_with(const struct sfs_pool *pool, const struct sfs_head *h)
+{
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used && sfs_uuid_equal(&pool->members[i].record.uuid, &h->label.disk))
+            return &pool->members[i];
+    return NULL;
 }
 
 /* One candidate: CHANGED when an older one should be tried. */
@@ -430,7 +447,7 @@ static int try_record(struct opener *o, const struct sfs_ring_entry *e, struct t
     uint64_t upto;
     struct sfs_ring_entry own;
     if (o->keep && own_entry(o, o->keep, &own) &&
-        (sfs_history_of(o->pool, &own, &upto) != SFS_HISTORY_IN ||
+        (sfs_history_of(o->pool, member_with(o->pool, o->keep), &own, &upto) != SFS_HISTORY_IN ||
          (o->keep->ring[0].txn > own.txn && !has_record(o->keep, &own))))
         return SCALEFS_E_CHANGED; /* of the other half */
     err = gather(o, t);
@@ -501,7 +518,7 @@ static void begin_tenure(struct opener *o)
         pool->tenure_count--;
     }
     pool->tenures[pool->tenure_count++] =
-        (struct sfs_tenure_record){pool->tenure, pool->txn, pool->host, sfs_wall_ns(pool->env)};
+        (struct sfs_tenure_record){pool->tenure, pool->committed, pool->txn, pool->host, sfs_wall_ns(pool->env)};
     sfs_table_mark(pool, SFS_OBJECT_TENURES);
     for (size_t i = 0; i < o->disk_count; i++)
         for (unsigned e = 0; o->heads[i] && e < o->heads[i]->ring_count; e++)

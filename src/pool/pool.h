@@ -90,6 +90,7 @@ struct sfs_pool {
     uint32_t group_cap;
     struct sfs_cond turns;                    /* with `lock`: some group's turn passed */
     uint64_t txn, committed, seq, next_id, tenure, host;
+    uint8_t failover_known;                   /* a record with this failover is durable on all members */
     struct sfs_commit last;                   /* the newest durable record */
     uint64_t rows_reused;                     /* rows handed out that had been freed before; for tests */
     struct sfs_task_record scrub;             /* id 0: none */
@@ -154,7 +155,15 @@ void sfs_pool_close(struct sfs_pool *pool);
 /* --- members (members.c) ---------------------------------------------------------------------------- */
 struct sfs_member *sfs_member_of(struct sfs_pool *pool, uint16_t index);          /* locked; NULL: none */
 unsigned sfs_members_online(const struct sfs_pool *pool);                          /* locked */
-/* A device error was seen. IO on reads only counts; GONE, or any failed write, takes the member offline: state
+/* Those that are away and may come back. locked */
+unsigned sfs_members_absent(const struct sfs_pool *pool);
+/* Is the member one that new columns may be put on? locked */
+bool sfs_member_usable(const struct sfs_member *m);
+static inline bool sfs_member_failed(const struct sfs_member *m)
+{
+    return m->record.wish == SFS_WISH_FAILED;
+}
+/* A device error was seen. IO on reads only counts; GONE, or any failed write, takes the member offline: presence
  * ABSENT, complete = false, flushed_txn = committed, all its I/O answers GONE. Also recomputes `suspended`. unlocked. */
 void sfs_member_error(struct sfs_pool *pool, struct sfs_disk *disk, enum sfs_io_op op, int error);
 void sfs_member_checksum_error(struct sfs_pool *pool, uint16_t index);             /* unlocked */
@@ -162,7 +171,7 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
 /* An absent member is back at `disk` (label checked here; the pool owns the disk on success). It is online for
  * writing at once, and incomplete until the store has paid its owed rows. unlocked. */
 int sfs_member_online(struct sfs_pool *pool, struct sfs_disk *disk, struct scalefs_error_info *info);
-/* A new, empty disk joins as JOINING with a new index; label written and flushed before the return. unlocked. */
+/* A new, empty disk joins (wish JOIN) with a new index; label written and flushed before the return. unlocked. */
 int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index,
                    struct scalefs_error_info *info);
 /* Forgets a member that holds no column. Its label is wiped when the disk is there and `committed` no longer needs
@@ -173,7 +182,7 @@ void sfs_member_wipe(struct sfs_pool *pool, struct sfs_disk *disk);
 /* --- groups (groups.c) -------------------------------------------------------------------------------- */
 struct sfs_group *sfs_group_of(struct sfs_pool *pool, uint32_t group);             /* locked; NULL: none */
 bool sfs_group_copy(struct sfs_pool *pool, uint32_t group, struct sfs_group_record *copy); /* takes the lock itself: unlocked */
-/* Chooses columns by the placement function (members online, not LEAVING/FAILED), allocates atoms, makes the group in
+/* Chooses columns by the placement function (sfs_member_usable), allocates atoms, makes the group in
  * memory, not yet `allocating`. NOSPC when there is no room: data and landing groups leave the reserve (room for one
  * metadata, one system and one cleaner group) alone unless `use_reserve`. locked. */
 int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, struct sfs_group **group);
@@ -233,9 +242,9 @@ int sfs_units_run(struct sfs_pool *pool, const struct sfs_group_record *g, struc
 int sfs_column_write_header(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c, const struct sfs_column *at);
 int sfs_column_check_header(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c); /* CORRUPT, IO, GONE */
 int sfs_column_flush(struct sfs_pool *pool, uint16_t disk);
-/* The member's columns are to go to `new_index`: LEAVING, or FAILED when it is absent. locked. */
+/* The member's columns are to go to `new_index`: it is to leave, or counts as failed when it is absent. locked. */
 void sfs_member_replaced_by(struct sfs_pool *pool, uint16_t old, uint16_t new_index);
-void sfs_member_joined(struct sfs_pool *pool, uint16_t index); /* JOINING becomes ONLINE. locked */
+void sfs_member_joined(struct sfs_pool *pool, uint16_t index); /* JOIN becomes STAY. locked */
 
 /* --- heads, looked at whole (head_check.c) --- */
 struct sfs_head_report {

@@ -37,7 +37,7 @@ bool sfs_group_resolve(struct sfs_pool *pool, uint32_t group, uint32_t row, uint
         targets[c].disk = m ? m->disk : NULL;
         targets[c].base = m ? sfs_column_offset(m, r, c) : 0;
         targets[c].standing = standing(g, m, row, rows);
-        targets[c].waits = m && !m->disk && m->record.state != SFS_DISK_FAILED;
+        targets[c].waits = m && !m->disk && !sfs_member_failed(m);
     }
     return true;
 }

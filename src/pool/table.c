@@ -105,6 +105,8 @@ static void put_disk(struct sfs_writer *w, const struct sfs_member *m)
     struct sfs_disk_record r = m->record;
     if (m->complete)
         r.flushed_txn = SFS_COMPLETE;
+    if (r.presence == SFS_DISK_ONLINE)
+        r.last_tenure = r.last_txn = 0;
     sfs_diskrec_put(w, &r);
 }
 
@@ -348,7 +350,8 @@ static int lay_out(struct sfs_pool *pool)
 static uint32_t slot_limit(const struct sfs_pool *pool)
 {
     uint32_t sizes[SFS_DISKS_MAX];
-    unsigned n = 0, copies = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
+    unsigned bears = pool->config.failover > pool->config.quorum ? pool->config.failover : pool->config.quorum;
+    unsigned n = 0, copies = bears + 1 > 2 ? bears + 1 : 2;
     for (unsigned i = 0; i < pool->member_count; i++) {
         if (!pool->members[i].used || !pool->members[i].disk)
             continue;

@@ -11,6 +11,7 @@ static int ready(struct sfs_store *s, struct sfs_need *need, const struct sfs_op
     switch (op->kind) {
     case SFS_OP_PUT:
     case SFS_OP_DELETE:
+    case SFS_OP_COUNT:
         if (!sfs_btree_root(s, op->tree))
             return SCALEFS_E_NOENT;
         return sfs_btree_ready(s, need, op->tree, op->key);
@@ -65,6 +66,20 @@ static void move_extent(struct sfs_store *s, const struct sfs_op *op)
     sfs_extents_put(s, op->id, &e);
 }
 
+/* A key that is not there counts as 0. */
+static void change_count(struct sfs_store *s, const struct sfs_op *op)
+{
+    uint32_t len = 0;
+    uint8_t *v = sfs_btree_edit(s, op->tree, op->key, &len);
+    uint64_t before = v && len >= 8 ? sfs_get64(v) : 0;
+    uint64_t less = op->ref_bytes < 0 ? (uint64_t)-op->ref_bytes : 0;
+    uint64_t after = less > before ? 0 : before + (uint64_t)op->ref_bytes; /* below 0 only after damage */
+    uint8_t fresh[8];
+    sfs_put64(v && len >= 8 ? v : fresh, after);
+    if (!v || len < 8)
+        sfs_btree_put(s, op->tree, op->key, fresh, sizeof fresh);
+}
+
 static void apply(struct sfs_store *s, const struct sfs_op *op)
 {
     switch (op->kind) {
@@ -83,6 +98,9 @@ static void apply(struct sfs_store *s, const struct sfs_op *op)
         break;
     case SFS_OP_MOVE:
         move_extent(s, op);
+        break;
+    case SFS_OP_COUNT:
+        change_count(s, op);
         break;
     }
 }

@@ -4,18 +4,18 @@
 
 #include "store/store.h"
 
-enum sfs_op_kind { SFS_OP_PUT, SFS_OP_DELETE, SFS_OP_ADD, SFS_OP_REF, SFS_OP_MOVE };
+enum sfs_op_kind { SFS_OP_PUT, SFS_OP_DELETE, SFS_OP_ADD, SFS_OP_REF, SFS_OP_MOVE, SFS_OP_COUNT };
 
 struct sfs_op {
     enum sfs_op_kind kind;
-    uint32_t tree;        /* PUT, DELETE */
+    uint32_t tree;        /* PUT, DELETE, COUNT */
     struct sfs_key key;
     const void *value;    /* PUT */
     uint32_t len;
     uint64_t id;          /* ADD, REF, MOVE */
     const struct sfs_extent *extent; /* ADD: the entry; MOVE: the new place */
     int32_t refs;         /* REF */
-    int64_t ref_bytes;
+    int64_t ref_bytes;    /* COUNT: what is added to the u64 that the value begins with */
     uint64_t birth;       /* MOVE: what must still be true */
     struct sfs_place old_place;
 };

@@ -247,10 +247,7 @@ int sfs_care_offline(struct sfs_store *s, uint16_t index, struct scalefs_error_i
     struct sfs_pool *pool = s->pool;
     struct sfs_member *m = sfs_member_of(pool, index);
     if (m && m->disk) {
-        unsigned absent = 1;
-        for (unsigned i = 0; i < pool->member_count; i++)
-            absent += pool->members[i].used && !pool->members[i].disk &&
-                      pool->members[i].record.state != SFS_DISK_FAILED;
+        unsigned absent = 1 + sfs_members_absent(pool);
         unsigned worst = 0;
         for (uint32_t n = 0; n < pool->group_cap; n++) {
             struct sfs_group *g = pool->groups[n];
@@ -263,7 +260,7 @@ int sfs_care_offline(struct sfs_store *s, uint16_t index, struct scalefs_error_i
             }
             worst += g && (g->count.live || g->in_flight) && here && left < g->record.k;
         }
-        if (absent > pool->config.failover)
+        if (absent > pool->config.failover || absent > pool->config.quorum)
             snprintf(why, sizeof why, "failover is %u, and %u disk%s would be absent", pool->config.failover, absent,
                      absent == 1 ? "" : "s");
         else if (worst)

@@ -20,7 +20,7 @@ static unsigned wanted(const struct sfs_pool *pool, uint8_t class)
     unsigned usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        usable += m->used && m->disk && (m->record.state == SFS_DISK_ONLINE || m->record.state == SFS_DISK_JOINING);
+        usable += sfs_member_usable(m);
     }
     if (usable < 2)
         return 0;

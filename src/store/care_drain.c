@@ -49,7 +49,7 @@ static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs
 }
 
 /* The wish could not be made durable: as if it had not been made. The new disk is the caller's again. */
-static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_index, uint8_t old_state)
+static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_index, uint8_t old_wish)
 {
     sfs_store_lock(s);
     while (s->checkpointing) /* nobody but a commit uses a member without columns */
@@ -57,7 +57,7 @@ static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_inde
     struct sfs_member *m = sfs_member_of(s->pool, old_index), *fresh = sfs_member_of(s->pool, new_index);
     if (m) {
         m->record.replaced_by = SFS_NONE16;
-        m->record.state = m->disk ? old_state : SFS_DISK_ABSENT;
+        m->record.wish = old_wish;
         m->dirty = true;
     }
     if (fresh) {
@@ -73,10 +73,10 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
     uint16_t index;
     sfs_store_lock(s);
     int err = may_replace(s, old_index, new_disk, info);
-    uint8_t state = SFS_DISK_ONLINE;
+    uint8_t wish = SFS_WISH_STAY;
     if (!err) {
         const struct sfs_member *m = sfs_member_of(s->pool, old_index);
-        state = m->record.state;
+        wish = m->record.wish;
         snprintf(station, sizeof station, "%s", m->record.station);
     }
     sfs_store_unlock(s);
@@ -90,7 +90,7 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
     sfs_store_unlock(s);
     err = sfs_checkpoint(s, false, false, true);
     if (err) {
-        take_back(s, old_index, index, state);
+        take_back(s, old_index, index, wish);
         return sfs_care_refuse(info, err, "The replacement of disk %u could not be recorded: %s.", old_index,
                                scalefs_error_text(err));
     }
@@ -105,8 +105,7 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
 static bool may_take(struct sfs_pool *pool, const struct sfs_member *m)
 {
     (void)pool;
-    return m && m->used && m->disk && !sfs_care_drains(m) &&
-           (m->record.state == SFS_DISK_ONLINE || m->record.state == SFS_DISK_JOINING);
+    return m && !sfs_care_drains(m) && sfs_member_usable(m);
 }
 
 /* The member that takes this one's place; members that were meant to may have been replaced themselves. */

@@ -5,8 +5,8 @@
 
 bool sfs_care_drains(const struct sfs_member *m)
 {
-    return m->used && (m->record.replaced_by != SFS_NONE16 || m->record.state == SFS_DISK_LEAVING ||
-                       m->record.state == SFS_DISK_FAILED);
+    return m->used && (m->record.replaced_by != SFS_NONE16 || m->record.wish == SFS_WISH_LEAVE ||
+                       sfs_member_failed(m));
 }
 
 /* About how many live bytes a column of the group holds. */
@@ -181,12 +181,7 @@ unsigned sfs_care_spare(struct sfs_pool *pool, const struct sfs_group *g)
 
 static unsigned failures_left(struct sfs_pool *pool)
 {
-    unsigned left = pool->config.failover, absent = 0, online = 0;
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        const struct sfs_member *m = &pool->members[i];
-        absent += m->used && !m->disk && m->record.state != SFS_DISK_FAILED;
-        online += m->used && m->disk;
-    }
+    unsigned left = pool->config.failover, absent = sfs_members_absent(pool), online = sfs_members_online(pool);
     left = left > absent ? left - absent : 0;
     if (left + 1 > online)
         left = online ? online - 1 : 0;

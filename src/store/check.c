@@ -68,7 +68,7 @@ static void check_members(struct sfs_check *c)
             continue;
         if (!m->disk) {
             sfs_check_say(c, true, "Disk %u is %s: what it holds was not read.", index,
-                          m->record.state == SFS_DISK_FAILED ? "failed" : "absent");
+                          sfs_member_failed(m) ? "failed" : "absent");
             continue;
         }
         if (!m->complete)

@@ -29,7 +29,8 @@ static bool is_system(uint32_t tree)
 static bool node_right(const struct walk *w, const struct want *n, const uint8_t *page)
 {
     struct sfs_node_header h;
-    return sfs_node_check(page, &h) == SCALEFS_OK && h.id == n->id && h.checksum == n->checksum && h.tree == w->tree &&
+    return sfs_node_check(page, &h) == SCALEFS_OK && h.id == n->id && h.checksum == n->checksum &&
+           (h.tree == w->tree || !is_system(w->tree)) &&
            h.group == n->place.group && h.offset == n->place.offset && (n->level < 0 || h.level == n->level);
 }
 

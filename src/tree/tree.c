@@ -119,6 +119,19 @@ bool sfs_tree_exists(struct sfs_store *s, uint32_t tree)
     return there;
 }
 
+int sfs_tree_volume_salt(struct sfs_store *s, uint32_t volume, uint64_t salt[2])
+{
+    uint8_t value[SFS_VALUE_MAX];
+    struct sfs_volume_value v;
+    uint32_t len;
+    int err = sfs_tree_get(s, SFS_TREE_POOL, (struct sfs_key){1, 1, volume}, value, sizeof value, &len);
+    if (!err)
+        err = sfs_volume_decode(value, len, &v);
+    if (!err)
+        memcpy(salt, v.salt, sizeof v.salt);
+    return err;
+}
+
 int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
 {
     if (sfs_tree_exists(s, volume))
@@ -128,7 +141,8 @@ int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
     if (name_len > SFS_NAME_MAX)
         return SCALEFS_E_NAMETOOLONG;
     struct sfs_volume_value v = {.created_ns = sfs_wall_ns(s->env), .name_len = (uint8_t)name_len,
-                                 .name = (const uint8_t *)name};
+                                 .name = (const uint8_t *)name,
+                                 .salt = {sfs_random_u64(s->env), sfs_random_u64(s->env)}};
     sfs_store_lock(s);
     int err = sfs_vec_reserve(s->env, &s->volumes, &s->volume_cap, s->volume_count + 1, sizeof *s->volumes);
     if (!err)

@@ -37,6 +37,8 @@ void sfs_tx_init(struct sfs_tx *tx, struct sfs_store *store);
 void sfs_tx_deinit(struct sfs_tx *tx); /* after commit or instead of it */
 void sfs_tx_put(struct sfs_tx *tx, uint32_t tree, struct sfs_key key, const void *value, uint32_t len); /* insert or replace */
 void sfs_tx_delete(struct sfs_tx *tx, uint32_t tree, struct sfs_key key); /* nothing when it is not there */
+/* Adds to the u64 that the key's value begins with; a key that is not there counts as 0. */
+void sfs_tx_count(struct sfs_tx *tx, uint32_t tree, struct sfs_key key, int64_t delta);
 /* A new extent as a batch made it (extent->refs and ref_bytes are set by the caller, at least 1 reference). */
 void sfs_tx_extent_add(struct sfs_tx *tx, const struct sfs_piece *piece, uint32_t refs, uint64_t ref_bytes);
 /* References and referenced bytes of an extent change; at 0 references the extent is freed. */
@@ -51,6 +53,7 @@ int sfs_tx_commit(struct sfs_tx *tx);
 /* The volume table. The default volume is SFS_TREE_VOLUME. */
 int sfs_tree_volume_make(struct sfs_store *store, uint32_t volume, const char *name);
 bool sfs_tree_exists(struct sfs_store *store, uint32_t tree);
+int sfs_tree_volume_salt(struct sfs_store *store, uint32_t volume, uint64_t salt[2]); /* of its names' cookies. NOENT */
 
 /* What one extent says, for movers, clones and checks. NOENT. */
 int sfs_tree_extent(struct sfs_store *store, uint64_t id, struct sfs_extent *extent);

@@ -66,6 +66,16 @@ void sfs_tx_delete(struct sfs_tx *tx, uint32_t tree, struct sfs_key key)
     }
 }
 
+void sfs_tx_count(struct sfs_tx *tx, uint32_t tree, struct sfs_key key, int64_t delta)
+{
+    struct sfs_op *op = add(tx, SFS_OP_COUNT, NULL, 0);
+    if (op) {
+        op->tree = tree;
+        op->key = key;
+        op->ref_bytes = delta;
+    }
+}
+
 void sfs_tx_extent_add(struct sfs_tx *tx, const struct sfs_piece *piece, uint32_t refs, uint64_t ref_bytes)
 {
     struct sfs_extent e = piece->extent;

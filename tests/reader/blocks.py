@@ -16,12 +16,43 @@ SLOTS_AT = 1 << 20
 FANOUT = 248
 NONE32 = 0xFFFFFFFF
 NONE16 = 0xFFFF
-DISK_STATES = ("online", "absent", "failed", "leaving", "joining")
+PRESENCES = ("online", "absent")
+WISHES = ("stay", "failed", "leave", "join")
 CLASSES = ("system", "metadata", "landing", "data")
 
 
 class Bad(Exception):
     """Something on a disk is not what it should be."""
+
+
+def siphash(key, data):
+    """SipHash-2-4 with a key of 16 bytes."""
+    mask = (1 << 64) - 1
+    k0, k1 = struct.unpack("<QQ", key)
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rotate(x, by):
+        return (x << by | x >> 64 - by) & mask
+
+    def rounds(count):
+        for _ in range(count):
+            for a, b, by in (0, 1, 13), (2, 3, 16):
+                v[a] = v[a] + v[b] & mask
+                v[b] = rotate(v[b], by) ^ v[a]
+            v[0] = rotate(v[0], 32)
+            for a, b, by in (2, 1, 17), (0, 3, 21):
+                v[a] = v[a] + v[b] & mask
+                v[b] = rotate(v[b], by) ^ v[a]
+            v[2] = rotate(v[2], 32)
+
+    padded = data + bytes(7 - len(data) % 8) + bytes([len(data) & 255])
+    for (word,) in struct.iter_unpack("<Q", padded):
+        v[3] ^= word
+        rounds(2)
+        v[0] ^= word
+    v[2] ^= 255
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
 def H(data, *identity):
@@ -87,7 +118,7 @@ def label(data, offset):
     found = c.named(refuse="Q", read_only="Q", ignore="Q", uuid="16s", index="H", role="B", layout="B",
                     sector="I", size="Q", data_offset="Q", atoms="I", table_slots="I", joined="q")
     found.update(pool=pool, name=c.padded_text(), station=c.padded_text())
-    found["atom_bytes"] = c.take("I")
+    found["atom_bytes"], found["number"] = c.take("I4xQ")
     if found["refuse"]:
         raise Bad("the label has unknown refuse bits")
     if found["layout"] or found["atom_bytes"] != ATOM:
@@ -139,12 +170,10 @@ def table_page(data, slot, number):
         raise Bad("another table page")
     end = c.at + used
     while c.at < end:
-        kind, version, length = c.take("BBH")
+        kind, length = c.take("HH")
         payload = c.raw(length)
         if c.at > end:
             raise Bad("a record crosses the end of its page")
-        if version != 1:
-            raise Bad(f"version {version} of record type {kind}")
         yield kind, payload
 
 
@@ -152,28 +181,33 @@ def record_config(payload):
     c = Cursor(payload)
     name = c.padded_text()
     found = c.named(failover="B", optimize="B", verify="B", compression="B", level="b", width_cap="B",
-                    _reserved="H", record_bytes="I", next_disk="I", created="q", repaired="Q",
+                    quorum="B", _reserved="B", record_bytes="I", next_disk="I", created="q", repaired="Q",
                     lost="Q", generation="Q")
     return dict(found, name=name)
 
 
 def record_disk(payload):
     c = Cursor(payload)
-    found = c.named(index="H", uuid="16s", state="B", role="B", layout="B", size="Q", data_offset="Q", atoms="I",
-                    table_slots="I", sector="I", atom_bytes="I", flushed_txn="Q", errors="3Q", replaced_by="H")
+    found = c.named(index="H", uuid="16s", presence="B", wish="B", role="B", layout="B", size="Q", data_offset="Q", atoms="I",
+                    table_slots="I", sector="I", atom_bytes="I", flushed_txn="Q", last_tenure="Q", last_txn="Q",
+                    errors="3Q", replaced_by="H")
     found["station"] = c.raw(c.take("B")).decode("utf-8", "surrogateescape")
     found["path"] = c.raw(c.take("H")).decode("utf-8", "surrogateescape")
     return found
 
 
+def record_tenure(payload):
+    return Cursor(payload).named(id="Q", base_txn="Q", first_txn="Q", host="Q", time="q")
+
+
 def record_group(payload):
     c = Cursor(payload)
     g = c.named(group="I", generation="Q", klass="B", state="B", k="B", m="B", unit="B", column="B",
-                flags="B", _reserved="B", rows="I", birth="Q")
+                flags="B", code="B", rows="I", birth="Q")
     g["unit"], g["column"] = 1 << g["unit"], 1 << g["column"]
     g["columns"] = [c.take("H2xI") for _ in range(g["k"] + g["m"])]
     if not 1 <= g["k"] <= g["k"] + g["m"] <= 64 or g["klass"] >= len(CLASSES) or g["column"] < ATOM or \
-            g["rows"] > (g["column"] - BLOCK) // g["unit"] or (g["klass"] != 3 and g["k"] != 1):
+            g["rows"] > (g["column"] - BLOCK) // g["unit"] or (g["klass"] != 3 and g["k"] != 1) or g["code"] != 1:
         raise Bad(f"group {g['group']}: its shape")
     return g
 

@@ -29,12 +29,17 @@ class Disk:
         return data if len(data) == length else None
 
     def _label(self):
+        found = None
         for offset in (4 << 10, 512 << 10, self.bytes // BLOCK * BLOCK - BLOCK):
             try:
-                return blocks.label(self.at(offset, BLOCK) or b"", offset)
+                copy = blocks.label(self.at(offset, BLOCK) or b"", offset)
             except Bad:
-                pass
-        raise Bad(f"{self.path}: no label")
+                continue
+            if not found or copy["uuid"] == found["uuid"] and copy["number"] > found["number"]:
+                found = copy
+        if not found:
+            raise Bad(f"{self.path}: no label")
+        return found
 
     def records(self):
         for slot in range(blocks.RING_SLOTS):
@@ -120,7 +125,7 @@ class Pool:
             d = blocks.record_disk(payload)
             self.disks[d["index"]] = d
         elif kind == 3:
-            self.tenures.append(payload)
+            self.tenures.append(blocks.record_tenure(payload))
         elif kind == 4:
             g = blocks.record_group(payload)
             self.groups[g["group"]] = g

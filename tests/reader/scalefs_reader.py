@@ -18,11 +18,11 @@ import stat
 import sys
 
 import blocks
-from blocks import Bad, Cursor
-from rows import BLOCK, H, Pool, batches, hash_of_sums
+from blocks import Bad, Cursor, siphash
+from rows import BLOCK, Pool, batches, hash_of_sums
 from trees import FIRST_VOLUME, NODE, POOL_TREE, Trees
 
-INODE, ENTRY, EXTENT, XATTR, SYMLINK, ORPHAN = 0x10, 0x20, 0x30, 0x40, 0x50, 0x60
+INODE, ENTRY, EXTENT, XATTR, SYMLINK, ORPHAN, COUNTS = 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x61
 ROOT_INODE = 1
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink", stat.S_IFIFO: "fifo",
          stat.S_IFSOCK: "socket", stat.S_IFCHR: "character", stat.S_IFBLK: "block"}
@@ -38,15 +38,17 @@ class Volume:
     def __init__(self, trees, number=FIRST_VOLUME):
         self.trees = trees
         self.inodes, self.entries, self.items, self.xattrs, self.links, self.orphans = {}, {}, {}, {}, {}, {}
+        self.count = 0
         pool_tree = trees.pool.record["pool_tree"]
         self.volumes = {}
         for key, value in trees.walk(POOL_TREE, pool_tree) if pool_tree else ():
             if key[:2] == (1, 1):
                 c = Cursor(value)
-                root, flags, created, length = c.take("QIqB")
-                self.volumes[key[2]] = {"root": root, "flags": flags, "created": created,
+                root, flags, created, salt, length = c.take("QIq16sB")
+                self.volumes[key[2]] = {"root": root, "flags": flags, "created": created, "salt": salt,
                                         "name": text(c.raw(length))}
         if number in self.volumes:
+            self.salt = self.volumes[number]["salt"]
             for (a, kind, b), value in trees.walk(number, self.volumes[number]["root"]):
                 self._take(a, kind, b, value)
 
@@ -78,6 +80,8 @@ class Volume:
             self.links[a] = value
         elif kind == ORPHAN:
             self.orphans[b] = c.take("Q")
+        elif kind == COUNTS:
+            self.count = c.take("Q")
 
     @staticmethod
     def _inode(c):
@@ -88,9 +92,8 @@ class Volume:
         i.update(c.named(parent="Q", flags="I", windows="I", entries="Q", _reserved="16s"))
         return i
 
-    @staticmethod
-    def _check_cookie(cookie, name):
-        if cookie >> 16 != (H(name) & (1 << 47) - 1 or 1):
+    def _check_cookie(self, cookie, name):
+        if cookie >> 16 != (siphash(self.salt, name) & (1 << 47) - 1 or 1):
             raise Bad(f"the cookie of {name!r}")
 
     def xattr(self, inode, name):
@@ -164,7 +167,8 @@ def info(pool):
                    klass=blocks.CLASSES[g["klass"]],
                    **{n: v for n, v in pool.counts.get(g["group"], {}).items() if n != "group"},
                    disks=[index for index, _ in g["columns"]]) for g in pool.groups.values()]
-    disks = [{"index": d["index"], "uuid": blocks.uuid_text(d["uuid"]), "state": blocks.DISK_STATES[d["state"]],
+    disks = [{"index": d["index"], "uuid": blocks.uuid_text(d["uuid"]), "presence": blocks.PRESENCES[d["presence"]],
+              "wish": blocks.WISHES[d["wish"]],
               "size": d["size"], "flushed_txn": d["flushed_txn"], "here": d["uuid"] in pool.images}
              for d in pool.disks.values()]
     config = {n: v for n, v in pool.config.items() if not n.startswith("_")}
@@ -338,6 +342,8 @@ class Check:
     def names(self):
         """Directory entries against link counts, parents and entry counts."""
         links, v = {}, self.volume
+        if v.count != len(v.inodes):
+            self.say(f"{v.count} inodes are counted, {len(v.inodes)} found")
         for directory, entries in v.entries.items():
             if v.inodes[directory]["entries"] != len(entries):
                 self.say(f"directory {directory}: {v.inodes[directory]['entries']} entries, "

@@ -17,7 +17,7 @@ def node(data, tree, number, checksum, place):
     magic, version, level, _, found, own_id, birth, own_tree, group, offset, items, heap = \
         c.take("IHBBQQQIIQHH")
     if magic != NODE_MAGIC or version != 1 or own_id != number or found != checksum or \
-            own_tree != tree or (group, offset) != place:
+            (tree < FIRST_VOLUME and own_tree != tree) or (group, offset) != place:
         raise Bad(f"tree {tree}: not node {number}")
     if found != H(data[:8] + bytes(8) + data[16:], own_id, birth, own_tree):
         raise Bad(f"tree {tree}: checksum of node {number}")

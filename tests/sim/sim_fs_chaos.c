@@ -117,8 +117,8 @@ static void print_groups(struct model *m)
     sfs_store_lock(m->store);
     for (unsigned i = 0; i < pool->member_count; i++)
         if (pool->members[i].used)
-            fprintf(stderr, "# member %u: state %u, %s, %u atoms, %u free\n", pool->members[i].record.index,
-                    pool->members[i].record.state, pool->members[i].disk ? "there" : "absent",
+            fprintf(stderr, "# member %u: wish %u, %s, %u atoms, %u free\n", pool->members[i].record.index,
+                    pool->members[i].record.wish, pool->members[i].disk ? "there" : "absent",
                     pool->members[i].record.atoms, pool->members[i].free_atoms);
     fprintf(stderr, "# %zu columns wait to be free again\n", pool->pending_count);
     for (uint32_t i = 0; i < pool->group_cap; i++) {

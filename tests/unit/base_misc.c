@@ -60,6 +60,19 @@ static void cursors_stop_at_their_end(void)
     CHECK_EQ(bytes[5], 6);
 }
 
+/* The test vectors of its authors. */
+static void siphash_is_siphash(void)
+{
+    uint8_t bytes[16];
+    for (uint8_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = i;
+    uint64_t key[2] = {sfs_get64(bytes), sfs_get64(bytes + 8)};
+    CHECK_EQ(sfs_siphash(key, bytes, 0), 0x726fdb47dd0e0e31);
+    CHECK_EQ(sfs_siphash(key, bytes, 1), 0x74f839c593dc67fd);
+    CHECK_EQ(sfs_siphash(key, bytes, 8), 0x93f5f5799a932462);
+    CHECK_EQ(sfs_siphash(key, bytes, 15), 0xa129ca6149be45e5);
+}
+
 static void hashes_are_xxh3(void)
 {
     /* Published test value of XXH3-64, and identities that must tell apart. */
@@ -218,6 +231,7 @@ int main(int argc, char **argv)
     RUN(numbers_are_little_endian);
     RUN(cursors_stop_at_their_end);
     RUN(hashes_are_xxh3);
+    RUN(siphash_is_siphash);
     RUN(uuids_are_made_and_read);
     RUN(map_agrees_with_a_model);
     RUN(map_survives_lack_of_memory);

@@ -112,7 +112,7 @@ static void replace_absent(struct world *w, void *arg)
     NEED_EQ(w, state, SCALEFS_DEGRADED);
     write_some(w, s, c, 5);
     MUST(w, sfs_care_replace(s, (uint16_t)(c->swallow + 1), new_disk(w), &info));
-    NEED_EQ(w, members_in(s->pool, SFS_DISK_FAILED), 1);
+    NEED_EQ(w, members_wishing(s->pool, SFS_WISH_FAILED), 1);
     write_some(w, s, c, 5);
     take_care(w, s);
     sfs_care_state(s, &state, &left, action, sizeof action);

@@ -557,6 +557,12 @@ int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
     return SCALEFS_E_NOMEM;
 }
 
+int sfs_tree_volume_salt(struct sfs_store *s, uint32_t volume, uint64_t salt[2])
+{
+    salt[0] = salt[1] = volume;
+    return tree_of(s, volume) ? SCALEFS_OK : SCALEFS_E_NOENT;
+}
+
 bool sfs_tree_exists(struct sfs_store *s, uint32_t tree)
 {
     return tree_of(s, tree) != NULL;
@@ -641,7 +647,7 @@ int sfs_tree_extent(struct sfs_store *s, uint64_t id, struct sfs_extent *extent)
 
 /* --- transactions ------------------------------------------------------------------------------------------------------ */
 
-enum kind { PUT, DELETE, ADD, REF };
+enum kind { PUT, DELETE, ADD, REF, COUNT };
 struct sfs_tx_op {
     enum kind kind;
     uint32_t tree, len;
@@ -701,6 +707,16 @@ void sfs_tx_delete(struct sfs_tx *tx, uint32_t tree, struct sfs_key key)
     }
 }
 
+void sfs_tx_count(struct sfs_tx *tx, uint32_t tree, struct sfs_key key, int64_t delta)
+{
+    struct sfs_tx_op *op = add_op(tx, COUNT);
+    if (op) {
+        op->tree = tree;
+        op->key = key;
+        op->ref_bytes = delta;
+    }
+}
+
 void sfs_tx_extent_add(struct sfs_tx *tx, const struct sfs_piece *piece, uint32_t refs, uint64_t ref_bytes)
 {
     struct sfs_tx_op *op = add_op(tx, ADD);
@@ -726,12 +742,22 @@ static void apply_key(struct sfs_store *s, const struct sfs_tx *tx, const struct
     struct tree *t = tree_of(s, op->tree);
     struct item old;
     bool had;
+    uint8_t count[8];
     if (!t) {
         problem(s, "a key for a tree that does not exist", op->tree);
         return;
     }
+    if (op->kind == COUNT) {
+        size_t leaf, at;
+        uint64_t before = seek(t, op->key, &leaf, &at) ? sfs_get64(t->leaves[leaf]->items[at].value) : 0;
+        if (op->ref_bytes < 0 && before < (uint64_t)-op->ref_bytes)
+            problem(s, "a count becomes negative", op->key.type);
+        sfs_put64(count, before + (uint64_t)op->ref_bytes);
+    }
     if (op->kind == PUT)
         had = raw_put(s, t, copy_item(s, op->key, tx->bytes + op->at, op->len), &old);
+    else if (op->kind == COUNT)
+        had = raw_put(s, t, copy_item(s, op->key, count, sizeof count), &old);
     else if (!(had = raw_delete(s, t, op->key, &old)))
         return;
     struct undo *u = remember(s);

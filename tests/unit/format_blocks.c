@@ -33,7 +33,8 @@ static struct sfs_label some_label(void)
     l.readonly = test_random();
     l.ignore = test_random();
     l.index = (uint16_t)test_below(SFS_NONE16);
-    l.role = test_below(2);
+    l.role = (uint8_t)test_random();
+    l.number = test_random();
     l.sector_bytes = test_below(2) ? 512 : 4096;
     l.data_offset = g.data_offset;
     l.atoms = g.atoms;
@@ -361,6 +362,7 @@ static void fields_stand_where_the_document_says(void)
     CHECK_MEM(b + 120, "\4tank\0", 6);
     CHECK_MEM(b + 184, "\7shelf 1\0", 9);
     CHECK_EQ(sfs_get32(b + 248), l.atom_bytes);
+    CHECK_EQ(sfs_get64(b + 256), l.number);
     l.layout = SFS_LAYOUT_ZONED;
     l.atom_bytes = 256 << 20;
     l.data_offset = 1 << 30;

@@ -39,8 +39,11 @@ static struct sfs_disk_record some_disk(void)
     struct sfs_disk_record r = {0};
     r.index = (uint16_t)test_below(SFS_NONE16);
     test_fill(r.uuid.bytes, sizeof r.uuid.bytes);
-    r.state = test_below(5);
-    r.role = test_below(2);
+    r.presence = test_below(2);
+    r.wish = test_below(4);
+    r.role = (uint8_t)test_random();
+    r.last_tenure = test_random();
+    r.last_txn = test_random();
     r.size = test_random() | 1ull << 63;
     r.data_offset = test_random() >> 1;
     r.atoms = (uint32_t)test_random();
@@ -82,7 +85,7 @@ static void put_some(struct sfs_writer *w, uint8_t type)
     static uint8_t bits[256];
     struct sfs_config_record config = some_config();
     struct sfs_disk_record disk = some_disk();
-    struct sfs_tenure_record tenure = {test_random(), test_random(), test_random(),
+    struct sfs_tenure_record tenure = {test_random(), test_random() >> 1, test_random() | 1ull << 63, test_random(),
                                        (int64_t)test_random()};
     struct sfs_group_record group = some_group();
     struct sfs_count_record count = {(uint32_t)test_random(), test_random(),
@@ -153,8 +156,7 @@ static void come_back_as_they_went(void)
 {
     uint8_t bytes[ROOM], again[ROOM];
     for (int i = 0; i < 2000; i++) {
-        uint8_t want = 1 + i % 7, type;
-        uint16_t len;
+        uint16_t want = 1 + i % 7, type, len;
         const uint8_t *payload;
         struct sfs_writer w = sfs_writer(bytes, sizeof bytes), w2 = sfs_writer(again, sizeof again);
         put_some(&w, want);
@@ -176,7 +178,7 @@ static void lengths_are_those_of_the_document(void)
     static const struct {
         uint8_t type;
         unsigned len;
-    } fixed[] = {{SFS_RECORD_CONFIG, 112}, {SFS_RECORD_TENURE, 32}, {SFS_RECORD_COUNT, 28},
+    } fixed[] = {{SFS_RECORD_CONFIG, 112}, {SFS_RECORD_TENURE, 40}, {SFS_RECORD_COUNT, 28},
                  {SFS_RECORD_TASK, 54}};
     uint8_t bytes[ROOM];
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
@@ -192,10 +194,11 @@ static void lengths_are_those_of_the_document(void)
     struct sfs_disk_record d = some_disk();
     w = sfs_writer(bytes, sizeof bytes);
     sfs_diskrec_put(&w, &d);
-    CHECK_EQ(sfs_get16(bytes + 2), 90 + strlen(d.station) + strlen(d.path));
+    CHECK_EQ(sfs_get16(bytes + 2), 107 + strlen(d.station) + strlen(d.path));
 }
 
-static void a_cut_payload_is_refused(void)
+/* What a newer program has added behind is passed over. */
+static void a_cut_payload_is_refused_a_longer_one_is_not(void)
 {
     uint8_t bytes[ROOM], again[ROOM];
     for (int i = 0; i < 70; i++) {
@@ -210,9 +213,11 @@ static void a_cut_payload_is_refused(void)
             CHECK_EQ(take(bytes[0], copy, cut, &w2), SCALEFS_E_CORRUPT);
             free(copy);
         }
-        bytes[4 + len] = 0;
+        test_fill(bytes + 4 + len, 9);
         struct sfs_writer w2 = sfs_writer(again, sizeof again);
-        CHECK_EQ(take(bytes[0], bytes + 4, len + 1, &w2), SCALEFS_E_CORRUPT);
+        CHECK_OK(take(bytes[0], bytes + 4, len + 9, &w2));
+        CHECK_EQ(sfs_writer_len(&w2), 4u + len);
+        CHECK_MEM(bytes, again, 4u + len);
     }
 }
 
@@ -286,8 +291,7 @@ static void a_page_is_walked_to_its_end(void)
     sfs_table_encode(bytes, (uint32_t)used, 9, &pool, 3, block, &sum);
     const uint8_t *at, *payload;
     uint32_t len;
-    uint16_t payload_len;
-    uint8_t type;
+    uint16_t payload_len, type;
     REQUIRE_OK(sfs_table_decode(block, &pool, 3, sum, 9, &at, &len));
     CHECK_EQ(len, used);
     struct sfs_reader r = sfs_reader(at, len);
@@ -303,9 +307,10 @@ static void a_page_is_walked_to_its_end(void)
         CHECK(err == SCALEFS_E_NODATA || err == SCALEFS_E_CORRUPT);
         CHECK(err == SCALEFS_E_NODATA || sfs_record_next(&r, &type, &payload, &payload_len) == err);
     }
-    bytes[1] = 2;
+    bytes[1] = 2; /* a type that nobody knows yet */
     r = sfs_reader(bytes, used);
-    CHECK_EQ(sfs_record_next(&r, &type, &payload, &payload_len), SCALEFS_E_VERSION);
+    CHECK_OK(sfs_record_next(&r, &type, &payload, &payload_len));
+    CHECK_EQ(type, 513);
 }
 
 static void texts_cannot_drive_a_terminal(void)
@@ -324,7 +329,7 @@ int main(int argc, char **argv)
     TEST_START(argc, argv);
     RUN(come_back_as_they_went);
     RUN(lengths_are_those_of_the_document);
-    RUN(a_cut_payload_is_refused);
+    RUN(a_cut_payload_is_refused_a_longer_one_is_not);
     RUN(lies_do_no_harm);
     RUN(bounds_are_kept);
     RUN(a_page_is_walked_to_its_end);

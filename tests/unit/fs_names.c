@@ -426,7 +426,7 @@ static void names_with_one_hash(void)
     struct fixture f;
     struct scalefs_attr a;
     fixture_begin(&f, NULL);
-    uint64_t stranger = make_file(&f, ROOT, "stranger"), base = sfs_name_cookie("wanted", 6);
+    uint64_t stranger = make_file(&f, ROOT, "stranger"), base = sfs_name_cookie((const uint64_t[2]){SFS_TREE_VOLUME, SFS_TREE_VOLUME}, "wanted", 6);
     struct sfs_tx tx;
     uint8_t bytes[64];
     uint32_t len;
@@ -550,6 +550,46 @@ static void refused_transactions_change_nothing(void)
     fixture_end(&f);
 }
 
+static uint64_t files(struct fixture *f)
+{
+    struct scalefs_statfs st;
+    CHECK_OK(sfs_fs_statfs(f->fs, &st));
+    return st.files;
+}
+
+static void inodes_are_counted(void)
+{
+    struct fixture f;
+    struct scalefs_attr a;
+    char name[16];
+    fixture_begin(&f, NULL);
+    CHECK_EQ(files(&f), 1);
+    uint64_t d = make_dir(&f, ROOT, "d");
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        make_file(&f, d, name);
+    }
+    CHECK_EQ(files(&f), 22);
+    CHECK_OK(sfs_fs_link(f.fs, find(&f, d, "3"), ROOT, "three", 5, &a)); /* a name, not an inode */
+    CHECK_EQ(files(&f), 22);
+    CHECK_OK(unlink_name(&f, d, "3"));
+    CHECK_OK(unlink_name(&f, d, "4"));
+    CHECK_OK(rename_name(&f, d, "5", d, "6", 0));
+    sfs_fs_settle(f.fs);
+    CHECK_EQ(files(&f), 20);
+    fixture_reopen(&f);
+    CHECK_EQ(files(&f), 20);
+    /* One that is held stays until it is let go, and a crash deletes it, too. */
+    CHECK_OK(sfs_fs_hold(f.fs, find(&f, d, "7")));
+    CHECK_OK(unlink_name(&f, d, "7"));
+    CHECK_EQ(files(&f), 20);
+    CHECK_OK(sfs_store_sync(f.store));
+    fixture_crash(&f);
+    sfs_fs_settle(f.fs);
+    CHECK_EQ(files(&f), 19);
+    fixture_end(&f);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -569,6 +609,7 @@ int main(int argc, char **argv)
     RUN(names_with_one_hash);
     RUN(attributes);
     RUN(times_wait_for_the_flush);
+    RUN(inodes_are_counted);
     RUN(refused_transactions_change_nothing);
     return TEST_END();
 }

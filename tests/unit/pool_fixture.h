@@ -102,11 +102,21 @@ static inline int commit(struct sfs_pool *pool, uint64_t state)
     return err;
 }
 
-static inline unsigned members_in(struct sfs_pool *pool, enum sfs_disk_state state)
+/* That are to stay. */
+static inline unsigned members_in(struct sfs_pool *pool, enum sfs_presence presence)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
-        n += pool->members[i].used && pool->members[i].record.state == state;
+        n += pool->members[i].used && pool->members[i].record.presence == presence &&
+             pool->members[i].record.wish == SFS_WISH_STAY;
+    return n;
+}
+
+static inline unsigned members_wishing(struct sfs_pool *pool, enum sfs_wish wish)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        n += pool->members[i].used && pool->members[i].record.wish == wish;
     return n;
 }
 

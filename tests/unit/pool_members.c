@@ -100,7 +100,7 @@ static void failing_life(struct world *w, void *arg)
     sim_disk_fail_writes(sim_farm_disk(w->farm, 2), 1);
     MUST(w, add_row(w, pool, &rows, 1));
     struct sfs_member *m = sfs_member_of(pool, 3);
-    NEED(w, !m->disk && !m->complete && m->record.state == SFS_DISK_ABSENT && calls == 1);
+    NEED(w, !m->disk && !m->complete && m->record.presence == SFS_DISK_ABSENT && calls == 1);
     NEED_EQ(w, m->record.flushed_txn, committed);
     NEED_EQ(w, m->record.write_errors, 1);
     NEED(w, !pool->suspended && sfs_members_online(pool) == 3 && !sfs_group_whole(pool, rows.group));
@@ -134,7 +134,7 @@ static void failing_life(struct world *w, void *arg)
     sfs_row_image_free(pool, &im);
     MUST(w, commit(pool, 3));
     m = sfs_member_of(pool, 3);
-    NEED(w, m->record.state == SFS_DISK_ONLINE && !m->complete && m->record.flushed_txn == committed);
+    NEED(w, m->record.presence == SFS_DISK_ONLINE && !m->complete && m->record.flushed_txn == committed);
     m->complete = m->dirty = true;
     MUST(w, commit(pool, 4));
     sfs_pool_close(pool);
@@ -364,7 +364,7 @@ static void refusals_life(struct world *w, void *arg)
     pool = must_open(w, &(struct sfs_pool_open){.degraded = true}, 4);
     sim_disk_resize(sim_farm_disk(w->farm, 3), 40 * MIB);
     refuse_online(w, pool, 3, SCALEFS_E_TOO_SMALL);
-    sfs_member_of(pool, 2)->record.state = SFS_DISK_FAILED;
+    sfs_member_of(pool, 2)->record.wish = SFS_WISH_FAILED;
     sfs_member_of(pool, 2)->dirty = true;
     MUST(w, commit(pool, 2));
     sim_disk_resize(sim_farm_disk(w->farm, 3), 64 * MIB);
@@ -372,7 +372,7 @@ static void refusals_life(struct world *w, void *arg)
     NEED(w, !pool->suspended);
     sfs_pool_close(pool);
     pool = must_open(w, NULL, 4 | 8); /* it is not taken at opening either */
-    NEED(w, !sfs_member_of(pool, 2)->disk && sfs_member_of(pool, 2)->record.state == SFS_DISK_FAILED);
+    NEED(w, !sfs_member_of(pool, 2)->disk && sfs_member_of(pool, 2)->record.wish == SFS_WISH_FAILED);
     sfs_pool_close(pool);
     pool = must_open(w, &(struct sfs_pool_open){.read_only = true}, 4);
     refuse_online(w, pool, 3, SCALEFS_E_ROFS);
@@ -404,7 +404,7 @@ static void join_life(struct world *w, void *arg)
     NEED(w, !sfs_member_of(pool, 3) && sfs_members_online(pool) == 2);
     d = open_disk(w, 2);
     MUST(w, sfs_member_add(pool, d, "shelf", &index, &info));
-    NEED(w, sfs_member_of(pool, index)->record.state == SFS_DISK_JOINING);
+    NEED(w, sfs_member_of(pool, index)->record.wish == SFS_WISH_JOIN);
     NEED(w, sfs_member_of(pool, index)->complete && !strcmp(sfs_member_of(pool, index)->record.station, "shelf"));
     MUST(w, commit(pool, 1));
     struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);

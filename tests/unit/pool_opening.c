@@ -103,7 +103,7 @@ static void one_of_three_life(struct world *w, void *arg)
     struct sfs_pool *pool = must_open(w, NULL, A | B);
     NEED_EQ(w, pool->last.pool_tree, 3);
     struct sfs_member *c = member(w, pool, 3);
-    NEED(w, !c->disk && !c->complete && c->record.state == SFS_DISK_ABSENT && !pool->suspended);
+    NEED(w, !c->disk && !c->complete && c->record.presence == SFS_DISK_ABSENT && !pool->suspended);
     txn = c->record.flushed_txn;
     NEED_EQ(w, txn, pool->committed - SFS_TXN_JUMP);
     MUST(w, commit(pool, 4));
@@ -115,7 +115,7 @@ static void one_of_three_life(struct world *w, void *arg)
     /* C is back: it lacks what came after it left. */
     pool = must_open(w, NULL, A | B | C);
     c = member(w, pool, 3);
-    NEED(w, c->disk && !c->complete && c->record.state == SFS_DISK_ONLINE);
+    NEED(w, c->disk && !c->complete && c->record.presence == SFS_DISK_ONLINE);
     NEED_EQ(w, c->record.flushed_txn, txn);
     NEED_EQ(w, members_complete(pool), 2);
     MUST(w, commit(pool, 5));
@@ -531,7 +531,7 @@ static void sizes_life(struct world *w, void *arg)
     use(w, NULL, ALL_DISKS, 1, 2);
     sim_disk_resize(sim_farm_disk(w->farm, 1), 96 * MIB);
     struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
-    NEED(w, !member(w, pool, 2)->disk && member(w, pool, 2)->record.state == SFS_DISK_ABSENT);
+    NEED(w, !member(w, pool, 2)->disk && member(w, pool, 2)->record.presence == SFS_DISK_ABSENT);
     MUST(w, commit(pool, 3));
     sfs_pool_close(pool);
     sim_disk_resize(sim_farm_disk(w->farm, 0), 192 * MIB); /* more is no harm */
@@ -622,7 +622,7 @@ static void masks_life(struct world *w, void *arg)
     edit_record(w, set_ignore_bit);
     use(w, NULL, ALL_DISKS, 2, 2);
     struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
-    NEED_EQ(w, pool->last.ignore, 4); /* kept for those who know it */
+    NEED_EQ(w, pool->last.ignore, 0); /* who knows it sees that what it stands for is out of date */
     sfs_pool_close(pool);
     edit_record(w, set_refuse_bit);
     must_not_open(w, NULL, ALL_DISKS, SCALEFS_E_VERSION);

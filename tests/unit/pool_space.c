@@ -347,7 +347,7 @@ static void degraded_life(struct world *w, void *arg)
     NEED(w, g->record.k == 1 && g->record.m == 2);
     for (unsigned c = 0; c < 3; c++)
         NEED(w, g->record.columns[c].disk != 2);
-    sfs_member_of(pool, 3)->record.state = SFS_DISK_LEAVING;
+    sfs_member_of(pool, 3)->record.wish = SFS_WISH_LEAVE;
     g = make(w, pool, SFS_CLASS_METADATA, false);
     NEED(w, g->record.k == 1 && g->record.m == 1);
     for (unsigned c = 0; c < 2; c++)
