@@ -314,7 +314,7 @@ int scalefs_pool_wait(struct scalefs_pool *pool,
             return SCALEFS_OK;
         if (cancel && *cancel)
             return SCALEFS_E_CANCELED;
-        sfs_task_sleep(pool->env, WAIT_NS);
+        sfs_care_await(pool->store, WAIT_NS);
     }
 }
 

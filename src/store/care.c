@@ -172,6 +172,8 @@ static void run(void *context)
             continue;
         if (care->wakes == seen) {
             care->busy = care->retry_soon;
+            if (!care->busy)
+                sfs_cond_broadcast(&care->rest);
             if (care->retry_soon)
                 sfs_cond_wait_until(&care->wake, s->lock, sfs_now_ns(s->env) + SOON_NS);
             else if (care->block_count || care->retry)
@@ -184,6 +186,19 @@ static void run(void *context)
         care->retry = care->retry_soon = false;
     }
     sfs_store_unlock(s);
+}
+
+void sfs_care_await(struct sfs_store *s, uint64_t most_ns)
+{
+    uint64_t until = sfs_now_ns(s->env) + most_ns;
+    sfs_store_lock(s);
+    if (s->care && s->care->busy) {
+        sfs_cond_wait_until(&s->care->rest, s->lock, until);
+        sfs_store_unlock(s);
+        return;
+    }
+    sfs_store_unlock(s);
+    sfs_task_sleep(s->env, most_ns); /* at rest, and yet not idle: for a checkpoint, or for work that is paused */
 }
 
 /* Called by the pool when a member went or its errors changed. */
@@ -202,6 +217,7 @@ int sfs_care_start(struct sfs_store *s)
         return SCALEFS_E_NOMEM;
     care->s = s;
     sfs_cond_init(&care->wake, s->env);
+    sfs_cond_init(&care->rest, s->env);
     sfs_store_lock(s);
     s->care = care;
     s->pool->on_member_change = member_changed;
@@ -229,6 +245,7 @@ void sfs_care_stop(struct sfs_store *s)
     s->care = NULL;
     sfs_store_unlock(s);
     sfs_cond_deinit(&care->wake);
+    sfs_cond_deinit(&care->rest);
     sfs_free(s->env, care->blocks);
     sfs_free(s->env, care->owed.done);
     sfs_free(s->env, care->lost);

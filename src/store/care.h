@@ -26,6 +26,8 @@ int sfs_care_scrub(struct sfs_store *store, enum scalefs_scrub_verb verb, struct
 void sfs_care_tasks(struct sfs_store *store, struct scalefs_task_status *tasks, size_t cap, size_t *count);
 /* Nothing left to do that could make progress now? */
 bool sfs_care_idle(struct sfs_store *store);
+/* Returns when the work comes to rest, or after this time. */
+void sfs_care_await(struct sfs_store *store, uint64_t most_ns);
 /* State of the pool in words of the contract, failures that may still come, and what to do. */
 void sfs_care_state(struct sfs_store *store, enum scalefs_pool_state *state, unsigned *failures_left, char *action,
                     size_t action_size);

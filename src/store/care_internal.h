@@ -41,6 +41,7 @@ struct sfs_care {
     struct sfs_store *s;
     struct sfs_task *task;
     struct sfs_cond wake; /* with the core lock */
+    struct sfs_cond rest; /* the task found nothing more to do; with the core lock */
     bool stopping;
     bool busy;       /* a step is being made, or there may be one to make */
     uint64_t applied; /* the store's, after the last step: until that is durable a cut undoes the step */
