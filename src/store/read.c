@@ -295,6 +295,7 @@ struct work {
     uint8_t *buf;
     size_t buf_bytes;
     size_t skip;
+    bool direct; /* buf is the caller's */
 };
 
 /* What must be read of the extent for this request. */
@@ -311,8 +312,26 @@ static void plan(struct sfs_read *r, struct work *w)
     w->len = (end < w->e.raw ? end : w->e.raw) - w->from;
 }
 
+/* Whole pieces, as they are, to where the disks can write them: no copy is needed. */
+static bool can_be_direct(const struct sfs_read *r, const struct work *w)
+{
+    return !w->e.compression && w->from == r->offset && w->len == r->len && r->len % SFS_IO_ALIGN == 0 &&
+           (w->e.place.offset + w->from) % SFS_IO_ALIGN == 0 && (uintptr_t)r->buf % SFS_IO_ALIGN == 0;
+}
+
+static bool take_buffer(struct sfs_store *s, const struct sfs_read *r, struct work *w)
+{
+    w->direct = can_be_direct(r, w);
+    w->skip = (size_t)((w->e.place.offset + w->from) % SFS_IO_ALIGN);
+    w->buf_bytes = (w->skip + w->len + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
+    w->buf = w->direct ? r->buf : sfs_buffer_get(s, w->buf_bytes);
+    return w->buf != NULL;
+}
+
 static int give_out(struct sfs_store *s, const struct sfs_read *r, const struct work *w, const uint8_t *stored)
 {
+    if (stored == r->buf)
+        return SCALEFS_OK;
     if (!w->e.compression) {
         memcpy(r->buf, stored + (r->offset - w->from), r->len);
         return SCALEFS_OK;
@@ -406,15 +425,12 @@ int sfs_store_read(struct sfs_store *s, struct sfs_read *reads, size_t count)
         if (reads[i].result != SCALEFS_OK)
             continue;
         plan(&reads[i], w);
-        uint64_t at = w->e.place.offset + w->from;
-        w->skip = (size_t)(at % SFS_IO_ALIGN);
-        w->buf_bytes = (w->skip + w->len + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
-        w->buf = sfs_buffer_get(s, w->buf_bytes);
-        if (!w->buf) {
+        if (!take_buffer(s, &reads[i], w)) {
             reads[i].result = SCALEFS_E_NOMEM;
             continue;
         }
-        gets[i] = (struct sfs_get){.place = {w->e.place.group, at}, .len = w->len, .buf = w->buf, .copy = 0xff};
+        gets[i] = (struct sfs_get){.place = {w->e.place.group, w->e.place.offset + w->from}, .len = w->len,
+                                   .buf = w->buf, .copy = 0xff};
     }
     sfs_get_many(s->pool, gets, count); /* those of length 0 are passed over */
     int first = SCALEFS_OK;
@@ -429,7 +445,8 @@ int sfs_store_read(struct sfs_store *s, struct sfs_read *reads, size_t count)
             if (parity && r->result == SCALEFS_OK)
                 check_row(s, r, w);
         }
-        sfs_buffer_put(s, w->buf, w->buf_bytes);
+        if (!w->direct)
+            sfs_buffer_put(s, w->buf, w->buf_bytes);
         if (!first)
             first = r->result;
     }
