@@ -182,6 +182,25 @@ static void fill(struct ring *ring)
     }
 }
 
+static void run_one(struct sfs_env *env, struct sfs_io *io)
+{
+    struct sfs_linux_disk *disk = (struct sfs_linux_disk *)io->disk;
+    uint64_t start = sfs_now_ns(env);
+    int result = sfs_linux_run(io->disk, io);
+    if (io->op == SFS_IO_FLUSH) {
+        uint64_t took = sfs_now_ns(env) - start;
+        uint64_t mean = __atomic_load_n(&disk->flush_ns, __ATOMIC_RELAXED);
+        __atomic_store_n(&disk->flush_ns, mean - mean / 4 + took / 4, __ATOMIC_RELAXED);
+    }
+    sfs_io_complete(io, result);
+}
+
+static void run_direct(struct sfs_env *env, struct ring *ring)
+{
+    for (struct sfs_io *io; (io = sfs_io_pop(&ring->direct));)
+        run_one(env, io);
+}
+
 static void ring_kick(struct sfs_disk *disk, struct sfs_io_batch *batch)
 {
     struct ring *ring = *sfs_io_backend(batch, disk);
@@ -190,6 +209,8 @@ static void ring_kick(struct sfs_disk *disk, struct sfs_io_batch *batch)
     fill(ring);
     if (ring->in_flight)
         io_uring_submit(&ring->uring); /* what it does not take now, the wait gives again */
+    else
+        run_direct(batch->env, ring); /* nothing to wait for; what is to be written is in the processor's cache now */
 }
 
 static void reap_one(struct ring *ring, struct sfs_io *io, int res)
@@ -226,27 +247,13 @@ static bool reap(struct ring *ring)
     return got > 0;
 }
 
-static void run_direct(struct sfs_env *env, struct sfs_io *io)
-{
-    struct sfs_linux_disk *disk = (struct sfs_linux_disk *)io->disk;
-    uint64_t start = sfs_now_ns(env);
-    int result = sfs_linux_run(io->disk, io);
-    if (io->op == SFS_IO_FLUSH) {
-        uint64_t took = sfs_now_ns(env) - start;
-        uint64_t mean = __atomic_load_n(&disk->flush_ns, __ATOMIC_RELAXED);
-        __atomic_store_n(&disk->flush_ns, mean - mean / 4 + took / 4, __ATOMIC_RELAXED);
-    }
-    sfs_io_complete(io, result);
-}
-
 static void ring_wait(struct sfs_disk *d, struct sfs_io_batch *batch)
 {
     void **slot = sfs_io_backend(batch, d);
     struct ring *ring = *slot;
     if (!ring)
         return;
-    for (struct sfs_io *io; (io = sfs_io_pop(&ring->direct));)
-        run_direct(batch->env, io);
+    run_direct(batch->env, ring);
     while (ring->queue.first || ring->in_flight) {
         fill(ring);
         if (reap(ring))
