@@ -53,6 +53,10 @@ struct driver {
     atomic_long all_busy; /* when (monotonic seconds) nobody was waiting for a request */
     atomic_bool stopping;
     int idle_fd; /* eventfd: the last worker has left */
+    bool may_linger;            /* there is more than one processor */
+    atomic_bool lingers;        /* somebody does */
+    atomic_bool lively;         /* the last request came soon after an answer */
+    _Atomic uint64_t calm_until; /* nobody lingers before (monotonic ns) */
 
     struct { /* seek.c */
         bool started, end;

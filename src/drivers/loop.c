@@ -5,9 +5,14 @@
  * for the disks (fsync). So: a thread that leaves no other waiting starts one, and a thread that finds
  * enough waiting ends, but only when they have been enough for a while: starting one costs more than
  * many requests.
+ *
+ * Whoever makes one call after the other sends the next request soon after the answer. To sleep until then costs more than
+ * all of the request when a processor must be woken for it, so one thread looks for it a little while (`linger`). It
+ * does so only after requests that came so, and not for a while after it noticed that others want the processor.
  */
 #include <errno.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -16,6 +21,7 @@
 #include "drivers/driver.h"
 
 enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
+enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 100000000 };
 
 static int start_worker(struct driver *d);
 
@@ -65,11 +71,49 @@ static bool superfluous(struct driver *d, struct worker *w)
     return go;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Looks for the next request without sleeping. Nobody waits for the answer to a WRITE: the kernel writes from its cache. */
+static void linger(struct driver *d, const struct fuse_in_header *last)
+{
+    uint64_t now = now_ns(), until = now + LINGER_NS;
+    if (last->opcode == FUSE_WRITE || !atomic_load(&d->lively) || now < atomic_load(&d->calm_until) ||
+        atomic_exchange(&d->lingers, true))
+        return;
+    struct pollfd fd = {.fd = d->fuse_fd, .events = POLLIN};
+    bool found = false;
+    while (now < until && !(found = poll(&fd, 1, 0) != 0)) {
+        uint64_t before = now;
+        now = now_ns();
+        if (now - before > INTERRUPTED_NS) { /* another had the processor meanwhile */
+            atomic_store(&d->calm_until, now + CALM_NS);
+            break;
+        }
+    }
+    if (!found)
+        atomic_store(&d->lively, false);
+    atomic_store(&d->lingers, false);
+}
+
+/* A request has come, the last answer went at `answered`: is it worth lingering after this one? */
+static void note_pace(struct driver *d, uint64_t answered)
+{
+    atomic_store(&d->lively, now_ns() - answered < LINGER_NS);
+}
+
 static void *work(void *argument)
 {
     struct worker *w = argument;
     struct driver *d = w->driver;
+    uint64_t answered = 0;
     while (!atomic_load(&d->stopping)) {
+        if (d->may_linger && answered)
+            linger(d, w->request.mem);
         atomic_fetch_add(&d->idle, 1);
         int got = fuse_session_receive_buf(d->session, &w->request);
         bool none_waits = atomic_fetch_sub(&d->idle, 1) == 1;
@@ -77,12 +121,15 @@ static void *work(void *argument)
             continue;
         if (got <= 0)
             break;
+        if (d->may_linger && answered)
+            note_pace(d, answered);
         if (none_waits && !is_quick(&w->request)) {
             atomic_store(&d->all_busy, now_seconds());
             (void)start_worker(d); /* when it can't be, this one does it all */
         }
         if (!sfs_drivers_raw(w))
             fuse_session_process_buf(d->session, &w->request);
+        answered = now_ns();
         if (superfluous(d, w)) {
             worker_free(w);
             return NULL;
@@ -141,6 +188,7 @@ static int start_worker(struct driver *d)
 
 int sfs_drivers_loop_start(struct driver *d)
 {
+    d->may_linger = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     return start_worker(d);
 }
 
