@@ -251,6 +251,8 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
     int err;
     bool read;
     do {
+        while (s->heading)
+            sfs_cond_wait(&s->room_made, s->lock);
         s->round++;
         read = false;
         while ((err = ready(s, &need)) == SCALEFS_E_NEED_NODE) {

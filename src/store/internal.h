@@ -113,6 +113,7 @@ struct sfs_store {
     uint64_t node_room;     /* metadata nodes that could still be written, as last counted */
     bool broken_nodes_ok;   /* no room for nodes on whole groups: those with absent columns serve, too */
     bool opening[SFS_CLASSES][2]; /* a task is opening a group for this */
+    unsigned heading;             /* groups in the table whose headers are on their way: no record may name them */
     bool emptied; /* some group may hold nothing live any more */
     struct sfs_row_pin *row_pins;
     size_t row_pin_count, row_pin_cap;

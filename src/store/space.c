@@ -217,9 +217,12 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
         if (made) {
             uint32_t number = g->record.group;
             g->in_flight++; /* stays while the headers are written */
+            s->heading++;
             sfs_store_unlock(s);
             err = sfs_group_write_headers(s->pool, number);
             sfs_store_lock(s);
+            s->heading--;
+            sfs_cond_broadcast(&s->room_made);
             sfs_group_row_done(s->pool, g);
             if (err) {
                 sfs_free(s->env, g->rows);

@@ -223,11 +223,80 @@ static void finds_accounts_that_disagree(void)
     }
 }
 
+/* --- headers --- */
+
+struct helper {
+    struct world *w;
+    struct sfs_store *s;
+    bool done;
+};
+
+static void write_and_tell(void *arg)
+{
+    struct helper *h = arg;
+    struct content c = {.next = 1};
+    write_some(h->w, h->s, &c, 3);
+    h->done = true;
+}
+
+static void commit_and_tell(void *arg)
+{
+    struct helper *h = arg;
+    MUST(h->w, sfs_store_commit(h->s));
+    h->done = true;
+}
+
+/* A group is in the table before its headers are written: meanwhile there is no commit, or a cut would leave a group without
+ * headers. */
+static void headers_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 1, 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct helper writer = {.w = w, .s = s}, committer = {.w = w, .s = s};
+    struct sfs_task *task;
+    bool told = false;
+    MUST(w, sfs_task_start(w->env, "writer", write_and_tell, &writer, &task));
+    while (!writer.done) {
+        sfs_task_sleep(w->env, 10000);
+        sfs_store_lock(s);
+        told = told || s->heading;
+        sfs_store_unlock(s);
+    }
+    sfs_task_join(w->env, task);
+    NEED(w, told);
+    NEED_EQ(w, s->heading, 0);
+    sfs_store_lock(s);
+    s->heading++;
+    uint64_t committed = s->pool->committed;
+    sfs_store_unlock(s);
+    MUST(w, sfs_task_start(w->env, "committer", commit_and_tell, &committer, &task));
+    sfs_task_sleep(w->env, 1000000000);
+    NEED(w, !committer.done && s->pool->committed == committed);
+    sfs_store_lock(s);
+    s->heading--;
+    sfs_cond_broadcast(&s->room_made);
+    sfs_store_unlock(s);
+    sfs_task_join(w->env, task);
+    NEED(w, s->pool->committed > committed);
+    sync_and_close(w, s);
+}
+
+static void no_commit_before_the_headers(void)
+{
+    struct world w;
+    world_init(&w, test_seed());
+    add_disks(&w, 4, 64 * MIB);
+    live(&w, headers_life, NULL);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     test_start(argc, argv);
     RUN(finds_nothing_on_a_sound_pool);
     RUN(finds_damage_of_each_kind);
     RUN(finds_accounts_that_disagree);
+    RUN(no_commit_before_the_headers);
     return test_end();
 }
