@@ -88,6 +88,11 @@ def stage_tiny(stage, _scratch):
         seeds(stage, stage.so_much(1000, 10), sim_fs("tiny", program("sim_fs")))
 
 
+def stage_tiny(stage, _scratch):
+    if built(stage):
+        seeds(stage, stage.so_much(300, 10), sim_fs("tiny", program("sim_fs")))
+
+
 def stage_store(stage, _scratch):
     if built(stage):
         seeds(stage, stage.so_much(500, 10), lambda first, n: [program("sim_store"), str(n), str(first)])
@@ -116,9 +121,9 @@ def stage_wine(stage, scratch):
         return
     told = []
     with run.windows(stage, scratch) as how:
-        for mode in ("cut", "fault") if how else ():
+        for mode in ("cut", "fault", "tiny") if how else ():
             path = os.path.join(folder, "tests", "test_sim_fs.exe")
-            seeds(stage, stage.so_much(100, 5), sim_fs(mode, path), *how, seconds=1200)
+            seeds(stage, stage.so_much(100 if mode != "tiny" else 20, 5), sim_fs(mode, path), *how, seconds=1200)
             told.append(f"{mode}, {stage.many}")
     stage.many = "; ".join(told)
 
@@ -187,6 +192,7 @@ STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
     "tiny": ("simulation: pools so small that they are often full", stage_tiny),
+    "tiny": ("simulation: power cuts on small disks that are often full", stage_tiny),
     "store": ("simulation: the store alone under power cuts", stage_store),
     "broken": ("builds that are broken on purpose are caught", stage_broken),
     "wine": ("simulation: the Windows build under Wine", stage_wine),

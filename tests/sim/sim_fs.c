@@ -63,7 +63,7 @@ static int open_disks(struct model *m, bool read_only, bool degraded, struct sfs
 
 void pool_open(struct model *m, bool to_look)
 {
-    bool read_only = to_look && m->mode == MODE_CUT;
+    bool read_only = to_look && m->mode == MODE_CUT && !m->was_killed;
     struct sfs_pool *pool;
     struct scalefs_error_info info = {0};
     int err = open_disks(m, read_only, false, &pool, &info);
@@ -262,6 +262,7 @@ static bool live(struct model *m, struct world_life life)
     m->store = NULL;
     m->fs = NULL;
     m->was_cut = end == SIM_CUT;
+    m->was_killed = m->was_cut && life.kill;
     if (m->was_cut) {
         m->counts.kills += life.kill;
         m->counts.cuts += !life.kill;

@@ -192,7 +192,7 @@ struct model {
     /* Of the present life. */
     struct sfs_store *store;
     struct sfs_fs *fs;
-    bool was_cut;     /* the last life */
+    bool was_cut, was_killed; /* the last life; a kill is a cut, too */
     unsigned running; /* clients */
     uint64_t torn_records; /* commit records that the check found damaged */
     /* Faults. */
@@ -217,7 +217,8 @@ void trace(struct model *m, const char *format, ...);
 
 /* Opens pool and store. To look at them (then nothing runs in the background) they are opened for reading only; where faults
  * come, for writing: what was found must be committed on all disks before it can be relied on, since a disk that alone
- * has the newest record may be the next to fail. */
+ * has the newest record may be the next to fail. So after a kill, too: the machine may still hold the newest record in its
+ * cache, where the next power cut takes it. */
 void pool_open(struct model *m, bool to_look);
 void fs_open(struct model *m, bool read_only);
 void all_close(struct model *m);
