@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What takes hours: many seeds of the simulations, full pools, many kills, all pairs of lost disks, memory and mounting.
 
-usage: nightly.py [--list] [--keep] [--small] [STAGE…]
-All stages by default. Each is bounded in time and cleaned up after. Results are gathered in BUILD/nightly.json, a line for
+usage: nightly.py [--list] [--keep] [--small] [STAGE[=N]…]
+All stages by default. N: how much of it (seeds, kills, rounds) instead of the usual amount. Each is bounded in time and cleaned up after. Results are gathered in BUILD/nightly.json, a line for
 each stage with the commit it ran on, and shown as a table; --keep writes that to docs/NIGHTLY.md. --small runs a
 small part of each stage, to see that they work.
 Environment: as for run.py.
@@ -30,9 +30,10 @@ BROKEN = {"no_flush": "cut", "reuse_at_once": "cut", "no_parity": "fault"}
 class Stage(Suite):
     """Counts, and what is told of it: `many` (how much was done) and `rows` (of a table of its own)."""
 
-    def __init__(self, name, small):
+    def __init__(self, name, small, wanted):
         super().__init__(name)
         self.small = small
+        self.wanted = wanted
         self.many = ""
         self.rows = []
         self.failures = []
@@ -43,6 +44,9 @@ class Stage(Suite):
 
     def so_much(self, much, little):
         return little if self.small else much
+
+    def number(self, much, little):
+        return self.wanted or self.so_much(much, little)
 
 
 def program(name):
@@ -59,7 +63,8 @@ def seeds(stage, count, arguments, before=(), env=None, seconds=600):
     start = time.monotonic()
 
     def progress(done, failed):
-        print(f"   {done} of {count} seeds, {failed} failed, {(time.monotonic() - start) / 60:.1f} min", flush=True)
+        which = f" ({', '.join(str(seed) for seed, _ in work.bad)})" if failed else ""
+        print(f"   {done} of {count} seeds, {failed} failed{which}, {(time.monotonic() - start) / 60:.1f} min", flush=True)
 
     work = Seeds(lambda words, limit: run.run([*before, *words], limit, env), arguments, seconds)
     work.go(1, count, JOBS, progress)
@@ -75,27 +80,22 @@ def sim_fs(mode, path):
 
 def stage_cut(stage, _scratch):
     if built(stage):
-        seeds(stage, stage.so_much(1000, 10), sim_fs("cut", program("sim_fs")))
+        seeds(stage, stage.number(1000, 10), sim_fs("cut", program("sim_fs")))
 
 
 def stage_fault(stage, _scratch):
     if built(stage):
-        seeds(stage, stage.so_much(1000, 10), sim_fs("fault", program("sim_fs")))
+        seeds(stage, stage.number(1000, 10), sim_fs("fault", program("sim_fs")))
 
 
 def stage_tiny(stage, _scratch):
     if built(stage):
-        seeds(stage, stage.so_much(1000, 10), sim_fs("tiny", program("sim_fs")))
-
-
-def stage_tiny(stage, _scratch):
-    if built(stage):
-        seeds(stage, stage.so_much(300, 10), sim_fs("tiny", program("sim_fs")))
+        seeds(stage, stage.number(1000, 10), sim_fs("tiny", program("sim_fs")))
 
 
 def stage_store(stage, _scratch):
     if built(stage):
-        seeds(stage, stage.so_much(500, 10), lambda first, n: [program("sim_store"), str(n), str(first)])
+        seeds(stage, stage.number(500, 10), lambda first, n: [program("sim_store"), str(n), str(first)])
 
 
 def stage_broken(stage, _scratch):
@@ -123,7 +123,7 @@ def stage_wine(stage, scratch):
     with run.windows(stage, scratch) as how:
         for mode in ("cut", "fault", "tiny") if how else ():
             path = os.path.join(folder, "tests", "test_sim_fs.exe")
-            seeds(stage, stage.so_much(100 if mode != "tiny" else 20, 5), sim_fs(mode, path), *how, seconds=1200)
+            seeds(stage, stage.number(100, 5), sim_fs(mode, path), *how, seconds=1200)
             told.append(f"{mode}, {stage.many}")
     stage.many = "; ".join(told)
 
@@ -145,7 +145,7 @@ def script(stage, scratch, name, minutes, args=(), **env):
 
 
 def stage_kill(stage, scratch):
-    kills = stage.so_much(50, 3)
+    kills = stage.number(50, 3)
     output = script(stage, scratch, "mount_kill.py", 60, E2E_KILLS=str(kills), E2E_SEED="1000", E2E_PATIENCE="3")
     promises = sum(map(int, re.findall(r"(\d+) promises looked at", output)))
     done = len(re.findall(r"^ok \d+ - after_kill_", output, re.M))
@@ -153,7 +153,7 @@ def stage_kill(stage, scratch):
 
 
 def stage_full(stage, scratch):
-    full = stage.so_much("1024,2048,3072,5120:1:20", "128,256,384,640:1:3")
+    full = stage.so_much("1024,2048,3072,5120:1", "128,256,384,640:1") + f":{stage.number(20, 3)}"
     output = script(stage, scratch, "mount_full.py", 180, E2E_FULL=full)
     sizes, failover, rounds = full.split(":")
     stage.many = f"disks of {sizes.replace(',', ', ')} MiB, failover {failover}, {rounds} rounds"
@@ -169,7 +169,7 @@ def stage_large(stage, scratch):
 
 
 def stage_mount(stage, scratch):
-    files = stage.so_much(20_000, 1000)
+    files = stage.number(20_000, 1000)
     script(stage, scratch, "mount_large.py", 60, E2E_MIB="512", E2E_FILES=str(files))
     stage.many = f"{files:,} small files; goal 100 ms"
     stage.rows = [["time to mount, median of 5", "figure"]] + [r for r in stage.rows if "files" in r[0]]
@@ -192,7 +192,6 @@ STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
     "tiny": ("simulation: pools so small that they are often full", stage_tiny),
-    "tiny": ("simulation: power cuts on small disks that are often full", stage_tiny),
     "store": ("simulation: the store alone under power cuts", stage_store),
     "broken": ("builds that are broken on purpose are caught", stage_broken),
     "wine": ("simulation: the Windows build under Wine", stage_wine),
@@ -258,8 +257,8 @@ those of a shared machine with {cpus} processors.
 """
 
 
-def run_stage(name, small, scratch, results):
-    stage = Stage(name, small)
+def run_stage(name, wanted, small, scratch, results):
+    stage = Stage(name, small, wanted)
     print(f"== {name}: {STAGES[name][0]}", flush=True)
     start, when, what = time.monotonic(), datetime.datetime.now(datetime.timezone.utc), commit()
     try:
@@ -280,15 +279,18 @@ def main():
     p.add_argument("--list", action="store_true", help="names the stages")
     p.add_argument("--keep", action="store_true", help="writes docs/NIGHTLY.md")
     p.add_argument("--small", action="store_true", help="a small part of each stage; never kept")
-    p.add_argument("stages", nargs="*", metavar="STAGE")
+    p.add_argument("stages", nargs="*", metavar="STAGE[=N]")
     a = p.parse_args()
     if a.list:
         for name, (what, _) in STAGES.items():
             print(f"{name:8} {what}")
         return 0
-    for name in a.stages:
-        if name not in STAGES:
-            p.error(f"there is no stage {name}; --list names them")
+    chosen = {}
+    for word in a.stages or STAGES:
+        name, _, wanted = word.partition("=")
+        if name not in STAGES or not (wanted or "1").isdigit():
+            p.error(f"there is no stage {word}; --list names them")
+        chosen[name] = int(wanted or 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scratch = tempfile.mkdtemp(prefix="scalefs-nightly.")
     os.chmod(scratch, 0o711)
@@ -296,8 +298,8 @@ def main():
     os.mkdir(os.environ["TMPDIR"])
     good, results = True, {}
     try:
-        for name in a.stages or STAGES:
-            good = run_stage(name, a.small, scratch, results) and good
+        for name, wanted in chosen.items():
+            good = run_stage(name, wanted, a.small, scratch, results) and good
             if not a.small:
                 save({**load(), name: results[name]})
     finally:
