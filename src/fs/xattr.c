@@ -228,15 +228,13 @@ static int write_value(struct sfs_fs *fs, uint64_t ino, struct setting *s)
     int err = sfs_batch_begin(fs->store, 0, &s->batch);
     if (err)
         return err;
+    sfs_batch_whole(s->batch, (uint32_t)s->len);
     int add_err = sfs_batch_add(s->batch, s->value, (uint32_t)s->len, fs->volume, ino, 0, &raw);
     bool whole = !add_err && raw == s->len;
     err = sfs_batch_end(s->batch, whole, &kept, &s->piece);
     if (add_err || err)
         return add_err ? add_err : err;
-    if (whole)
-        return SCALEFS_OK;
-    s->piece = NULL; /* records are smaller than the value */
-    return s->len <= KEY_MAX ? SCALEFS_OK : SCALEFS_E_TOOBIG;
+    return whole ? SCALEFS_OK : SCALEFS_E_TOOBIG;
 }
 
 static int set_value(struct sfs_fs *fs, struct sfs_tx *tx, const struct sfs_inode *inode,

@@ -79,6 +79,13 @@ void sfs_batch_expect(struct sfs_batch *b, uint64_t bytes)
     b->expected = bytes;
 }
 
+void sfs_batch_whole(struct sfs_batch *b, uint32_t bytes)
+{
+    SFS_ASSERT(bytes <= SFS_EXTENT_MOVABLE); /* any row has room for it */
+    if (b->record < bytes)
+        b->record = bytes;
+}
+
 void sfs_batch_pad(struct sfs_batch *b)
 {
     b->pad = true;

@@ -59,6 +59,8 @@ struct sfs_piece { /* one extent that the batch made */
 int sfs_batch_begin(struct sfs_store *store, unsigned temperature, struct sfs_batch **batch);
 /* How many bytes are still to be added (a hint): what will not fill a row is cut so that it packs well later. */
 void sfs_batch_expect(struct sfs_batch *batch, uint64_t bytes);
+/* Extents of up to `bytes` (at most 64 KiB) are not cut, whatever the record size, when they are the first of the batch. */
+void sfs_batch_whole(struct sfs_batch *batch, uint32_t bytes);
 /* Takes a first part of `data` (at most the record size; cut at the row's end) as a new extent. Returns what it took in
  * *raw (always > 0); call again with the rest. The bytes are copied. volume, inode, file_offset: whom it is for. Extents are
  * numbered in the order of calls from 0. Rows that fill up are written meanwhile. */

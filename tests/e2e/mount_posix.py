@@ -460,7 +460,7 @@ def xattrs():
     put("f", b"data")
     os.setxattr("f", "user.a", b"1")
     os.setxattr("f", "user.empty", b"")
-    big = noise(20_000, 6)
+    big = noise(65_536, 6)
     os.setxattr("f", "user.big", big)
     drop_caches()
     equal(sorted(os.listxattr("f")), ["user.a", "user.big", "user.empty"])

@@ -230,6 +230,37 @@ static void settings_last(void)
     end(&f);
 }
 
+/* As long as they may be, with the smallest records. */
+static void attributes_are_not_cut_by_records(void)
+{
+    struct folder f;
+    struct scalefs_pool *pool;
+    struct scalefs_fs *fs;
+    struct scalefs_error_info info;
+    static uint8_t value[65536], got[65536];
+    size_t len = 0;
+    test_fill(value, sizeof value);
+    begin(&f);
+    REQUIRE_OK(create(&f, "tank", 2, 1, false, &info));
+    REQUIRE_OK(open_pool(f.list[0], NULL, 0, &pool, &info));
+    CHECK_OK(scalefs_pool_set(pool, "record", "16K", &info));
+    CHECK_OK(scalefs_pool_set(pool, "compression", "zstd:3", &info));
+    REQUIRE_OK(scalefs_fs_get(pool, &fs));
+    CHECK_OK(scalefs_setxattr(fs, SCALEFS_ROOT, "user.noise", value, sizeof value, 0));
+    memset(value, 'x', sizeof value);
+    CHECK_OK(scalefs_setxattr(fs, SCALEFS_ROOT, "user.x", value, sizeof value, 0));
+    CHECK_EQ(scalefs_setxattr(fs, SCALEFS_ROOT, "user.y", value, sizeof value + 1, 0), SCALEFS_E_TOOBIG);
+    CHECK_OK(scalefs_pool_close(pool, false));
+    REQUIRE_OK(open_pool(f.list[0], NULL, 0, &pool, &info));
+    REQUIRE_OK(scalefs_fs_get(pool, &fs));
+    CHECK_OK(scalefs_getxattr(fs, SCALEFS_ROOT, "user.x", got, sizeof got, &len));
+    CHECK(len == sizeof value && !memcmp(got, value, len));
+    CHECK_OK(scalefs_getxattr(fs, SCALEFS_ROOT, "user.noise", got, sizeof got, &len));
+    CHECK(len == sizeof value && memcmp(got, value, len));
+    CHECK_OK(scalefs_pool_close(pool, false));
+    end(&f);
+}
+
 static void count_problem(void *context, const char *text)
 {
     printf("# %s\n", text);
@@ -297,6 +328,7 @@ int main(int argc, char **argv)
     RUN(pools_are_not_overwritten);
     RUN(two_pools_of_one_name);
     RUN(settings_last);
+    RUN(attributes_are_not_cut_by_records);
     RUN(checked_and_read_only);
     RUN(nonsense_is_refused);
     return TEST_END();

@@ -440,7 +440,7 @@ struct sfs_batch {
     uint8_t **data; /* NULL once a transaction has it */
     size_t count, piece_room, data_room, full; /* full: of the first ones, in full rows */
     uint64_t expected; /* still to come; UINT64_MAX: not said */
-    uint32_t row_used;
+    uint32_t row_used, whole;
     bool ended;
 };
 
@@ -463,6 +463,11 @@ void sfs_batch_expect(struct sfs_batch *b, uint64_t bytes)
     b->expected = bytes;
 }
 
+void sfs_batch_whole(struct sfs_batch *b, uint32_t bytes)
+{
+    b->whole = bytes;
+}
+
 int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t volume, uint64_t inode,
                   uint64_t file_offset, uint32_t *raw)
 {
@@ -470,8 +475,9 @@ int sfs_batch_add(struct sfs_batch *b, const void *data, uint32_t len, uint32_t 
     (void)volume, (void)inode, (void)file_offset;
     SFS_ASSERT(len && !b->ended);
     uint32_t n = len;
-    if (n > s->options.record)
-        n = s->options.record;
+    uint32_t record = b->whole > s->options.record ? b->whole : s->options.record;
+    if (n > record)
+        n = record;
     if (n > s->options.row - b->row_used)
         n = s->options.row - b->row_used;
     uint8_t *copy = sfs_alloc(s->env, n);
