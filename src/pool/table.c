@@ -509,6 +509,34 @@ static void encode_directory(struct sfs_pool *pool, struct sfs_table_job *job, u
     p->dirty = false;
 }
 
+static bool is_high(const struct page *p, uint32_t limit)
+{
+    return p->slot != SFS_NONE32 && p->slot >= limit && !p->dirty && !p->fresh;
+}
+
+/* Disks with more slots went, or more failover is wished: pages in slots that too few disks have now move down, as many
+ * as there is room for. */
+static void leave_high_slots(struct sfs_pool *pool, uint32_t limit)
+{
+    struct sfs_table *t = pool->table;
+    size_t needed, usable = 0;
+    count_dirty(pool, &needed);
+    for (uint32_t s = 0; s < limit; s++)
+        usable += slot_usable(pool, s);
+    for (uint32_t d = 0; d < t->dir_count && usable > needed; d++)
+        if (is_high(&t->dirs[d], limit)) {
+            t->dirs[d].dirty = true;
+            needed++;
+        }
+    for (size_t i = 0; i < t->page_count && usable > needed + 1; i++) {
+        struct page *dir = &t->dirs[i / SFS_DIR_FANOUT];
+        if (!t->pages[i].used || !is_high(&t->pages[i], limit))
+            continue;
+        needed += 1 + !dir->dirty;
+        t->pages[i].dirty = dir->dirty = true;
+    }
+}
+
 int sfs_table_prepare(struct sfs_pool *pool, struct sfs_table_job *job, struct sfs_commit *record)
 {
     struct sfs_table *t = pool->table;
@@ -519,6 +547,7 @@ int sfs_table_prepare(struct sfs_pool *pool, struct sfs_table_job *job, struct s
         err = slots_reserve(pool, limit);
     if (err)
         return err;
+    leave_high_slots(pool, limit);
     size_t needed, usable = 0, blocks = count_dirty(pool, &needed);
     for (uint32_t s = 0; s < limit && usable < needed; s++)
         usable += slot_usable(pool, s);

@@ -362,6 +362,64 @@ static void acknowledged_states_stay_provable(void)
     on_disks(3, quorum_life);
 }
 
+/* The highest slot that the newest record's table uses. */
+static uint32_t highest_slot(struct world *w, const struct sfs_pool *pool, bool directories)
+{
+    static struct sfs_directory dir;
+    uint8_t block[SFS_BLOCK];
+    uint32_t highest = 0;
+    for (unsigned d = 0; d < pool->last.directory_count; d++) {
+        const struct sfs_pageptr *p = &pool->last.directory[d];
+        sim_disk_peek(sim_farm_disk(w->farm, 0), SFS_TABLE_OFFSET + p->slot * 4096ull, block, sizeof block);
+        MUST(w, sfs_directory_decode(block, &pool->uuid, p->slot, p->checksum, &dir));
+        highest = directories && p->slot > highest ? p->slot : highest;
+        for (uint32_t i = 0; i < dir.count; i++)
+            if (dir.pages[i].slot != SFS_NONE32 && dir.pages[i].slot > highest)
+                highest = dir.pages[i].slot;
+    }
+    return highest;
+}
+
+/* A disk that has few slots takes the place of one with many. */
+static void high_slots_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 1, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    /* Enough pages that some stand high and are not written by every commit. */
+    sfs_mutex_lock(&pool->lock);
+    for (unsigned i = 0; i < 8; i++) {
+        struct sfs_group *g;
+        MUST(w, sfs_group_make(pool, SFS_CLASS_METADATA, true, &g));
+    }
+    sfs_mutex_unlock(&pool->lock);
+    uint32_t limit = 0;
+    for (unsigned i = 0; i < 20 && limit < 6; i++) {
+        sfs_mutex_lock(&pool->lock);
+        sfs_table_rewrite_all(pool);
+        sfs_mutex_unlock(&pool->lock);
+        MUST(w, commit(pool, 1));
+        limit = highest_slot(w, pool, false); /* its page is not written by every commit */
+    }
+    NEED(w, limit >= 6);
+    sfs_mutex_lock(&pool->lock);
+    pool->members[0].record.table_slots = limit;
+    pool->members[0].dirty = true;
+    sfs_mutex_unlock(&pool->lock);
+    for (unsigned state = 6; state <= 9; state++)
+        MUST(w, commit(pool, state));
+    NEED(w, highest_slot(w, pool, true) < limit);
+    sfs_pool_close(pool);
+    pool = must_open(w, &(struct sfs_pool_open){.read_only = true}, ALL_DISKS);
+    NEED_EQ(w, pool->last.pool_tree, 9);
+    sfs_pool_close(pool);
+}
+
+static void pages_leave_slots_that_too_few_disks_have(void)
+{
+    on_disks(2, high_slots_life);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -373,5 +431,6 @@ int main(int argc, char **argv)
     RUN(an_unplugged_disk_stays_leaving_or_joining);
     RUN(unknown_roles_get_no_columns);
     RUN(acknowledged_states_stay_provable);
+    RUN(pages_leave_slots_that_too_few_disks_have);
     return TEST_END();
 }
