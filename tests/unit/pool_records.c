@@ -170,6 +170,66 @@ static void feature_bits_of_labels_count(void)
     on_disks(1, label_bits_life);
 }
 
+/* A newer program has added a record and made another one longer: rewrites the first table page of the newest record. */
+static void add_to_table(struct world *w, const struct sfs_commit *newest)
+{
+    static struct sfs_directory dir;
+    static uint8_t records[SFS_TABLE_ROOM];
+    struct sfs_commit c = *newest;
+    struct sim_disk *d = sim_farm_disk(w->farm, 0);
+    uint8_t block[SFS_BLOCK];
+    const uint8_t *at, *payload;
+    uint32_t bytes;
+    uint16_t type, len;
+    struct sfs_pageptr *p = &c.directory[0], *page = &dir.pages[0];
+    sim_disk_peek(d, SFS_TABLE_OFFSET + p->slot * 4096ull, block, sizeof block);
+    MUST(w, sfs_directory_decode(block, &c.pool, p->slot, p->checksum, &dir));
+    while (page->slot == SFS_NONE32)
+        page++;
+    uint32_t number = (uint32_t)(page - dir.pages);
+    sim_disk_peek(d, SFS_TABLE_OFFSET + page->slot * 4096ull, block, sizeof block);
+    MUST(w, sfs_table_decode(block, &c.pool, page->slot, page->checksum, number, &at, &bytes));
+    struct sfs_reader r = sfs_reader(at, bytes);
+    struct sfs_writer to = sfs_writer(records, sizeof records);
+    sfs_w16(&to, 4711);
+    sfs_w16(&to, 5);
+    sfs_w_bytes(&to, 5);
+    while (!sfs_record_next(&r, &type, &payload, &len)) {
+        sfs_w16(&to, type);
+        sfs_w16(&to, (uint16_t)(len + 3));
+        sfs_w_copy(&to, payload, len);
+        sfs_w_copy(&to, "new", 3);
+    }
+    NEED(w, !to.bad);
+    sfs_table_encode(records, (uint32_t)sfs_writer_len(&to), number, &c.pool, page->slot, block, &page->checksum);
+    sim_disk_poke(d, SFS_TABLE_OFFSET + page->slot * 4096ull, block, sizeof block);
+    sfs_directory_encode(&dir, &c.pool, p->slot, block, &p->checksum);
+    sim_disk_poke(d, SFS_TABLE_OFFSET + p->slot * 4096ull, block, sizeof block);
+    sfs_commit_encode(&c, block);
+    sim_disk_poke(d, SFS_RING_OFFSET + c.seq % SFS_RING_SLOTS * 4096, block, sizeof block);
+}
+
+static void additions_life(struct world *w, void *arg)
+{
+    static struct sfs_commit newest;
+    (void)arg;
+    make_pool(w, 0, 0);
+    use(w, NULL, A, 1, 1);
+    struct sfs_pool *pool = must_open(w, NULL, A);
+    newest = pool->last;
+    sfs_pool_close(pool);
+    add_to_table(w, &newest);
+    use(w, NULL, A, 2, 3);
+    pool = must_open(w, NULL, A);
+    NEED(w, pool->last.pool_tree == 3 && !strcmp(pool->config.name, "tank") && members_complete(pool) == 1);
+    sfs_pool_close(pool);
+}
+
+static void what_newer_programs_added_is_passed_over(void)
+{
+    on_disks(1, additions_life);
+}
+
 /* --- history --- */
 
 #define OPENINGS (SFS_TENURES_MAX + 6u)
@@ -426,6 +486,7 @@ int main(int argc, char **argv)
     RUN(a_cut_between_copies_of_a_label);
     RUN(the_newest_copy_of_a_label_counts);
     RUN(feature_bits_of_labels_count);
+    RUN(what_newer_programs_added_is_passed_over);
     RUN(a_disk_may_be_away_for_many_openings);
     RUN(written_apart_is_seen_after_many_openings);
     RUN(an_unplugged_disk_stays_leaving_or_joining);
