@@ -13,15 +13,18 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "drivers/driver.h"
 
 enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
-enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 100000000 };
+enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 100000000, SLICE_NS = 100000 };
 
 static int start_worker(struct driver *d);
 
@@ -106,11 +109,30 @@ static void note_pace(struct driver *d, uint64_t answered)
     atomic_store(&d->lively, now_ns() - answered < LINGER_NS);
 }
 
+/* Somebody waits for each request, which takes microseconds: a worker wants its turn soon, and little of it. When
+ * others keep the processors busy, the usual turn (milliseconds) of one of them would come before every request. Its
+ * share of the time stays what it was. Kernels before 6.12 take no notice. */
+static void take_short_turns(void)
+{
+#ifdef SYS_sched_setattr
+    struct { /* sched_setattr(2): struct sched_attr in its first version */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = sizeof a, .policy = SCHED_OTHER, .nice = getpriority(PRIO_PROCESS, 0), .runtime = SLICE_NS};
+    if (sched_getscheduler(0) == SCHED_OTHER)
+        (void)syscall(SYS_sched_setattr, 0, &a, 0);
+#endif
+}
+
 static void *work(void *argument)
 {
     struct worker *w = argument;
     struct driver *d = w->driver;
     uint64_t answered = 0;
+    take_short_turns();
     while (!atomic_load(&d->stopping)) {
         if (d->may_linger && answered)
             linger(d, w->request.mem);
