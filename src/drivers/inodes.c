@@ -178,6 +178,16 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     reply_code(req, scalefs_fsync(driver_of(req)->fs, ino));
 }
 
+/* sync(2) does not come as far as this; fsync of the root folder stands for it: `sync MOUNTPOINT` makes everything durable
+ * that the kernel has handed over. */
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    if (ino == FUSE_ROOT_ID)
+        reply_code(req, scalefs_pool_sync(driver_of(req)->pool));
+    else
+        op_fsync(req, ino, datasync, fi);
+}
+
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
@@ -255,7 +265,7 @@ void sfs_drivers_inode_ops(struct fuse_lowlevel_ops *ops)
     ops->listxattr = op_listxattr;
     ops->removexattr = op_removexattr;
     ops->fsync = op_fsync;
-    ops->fsyncdir = op_fsync;
+    ops->fsyncdir = op_fsyncdir;
     ops->statfs = op_statfs;
     ops->fallocate = op_fallocate;
     ops->copy_file_range = op_copy_file_range;

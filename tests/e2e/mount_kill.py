@@ -156,6 +156,25 @@ def checked_and_right(pool, logs):
     verify(logs)
 
 
+def synced_by_the_root(pool):
+    """fsync of the root folder stands for sync(2), which no FUSE server hears of: all that was handed over is durable."""
+    data = {pool.path(f"synced-{i}"): random.Random(i).randbytes(1000 * i + 1) for i in range(50)}
+    for path, content in data.items():
+        with open(path, "wb") as f:
+            f.write(content)
+    os.sync()
+    fsync_path(pool.mount_point)
+    if not pool.kill_server():
+        raise AssertionError("there was no server to kill")
+    pool.check()
+    pool.mount()
+    for path, content in data.items():
+        with open(path, "rb") as f:
+            if f.read() != content:
+                raise AssertionError(f"{path} is not what it was")
+        os.unlink(path)
+
+
 def main():
     if not have_fuse():
         skip("mount_kill", "no /dev/fuse")
@@ -163,6 +182,7 @@ def main():
     seed = int(os.environ.get("E2E_SEED", "1"))
     pool = Pool("kill", [384 * MIB, 384 * MIB, 512 * MIB], failover=1)
     pool.mount()
+    case(synced_by_the_root, pool, timeout=120)
     logs = []
     for number in range(int(os.environ.get("E2E_KILLS", "5"))):
         # In this process: the list of logs grows.
