@@ -1,6 +1,7 @@
 /* A mount from beginning to end.
  *
- *   parent            the process that was asked; waits for one answer through a pipe
+ *   parent            the process that was asked; waits for one answer and says that it has it, or was
+ *                     interrupted meanwhile: then the mount is taken away again
  *   server (child)    opens the pool, mounts, starts the control server and the workers, answers the
  *                     parent, then waits for what ends the mount
  *
@@ -19,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
 #ifdef __GLIBC__
@@ -253,20 +255,23 @@ static void unmount_by_force(struct server *s)
     post(s->d.idle_fd);
 }
 
-/* The answer to the parent, at most once; then the terminal is let go. */
-static void answer(int *pipe_fd, const struct scalefs_error_info *info)
+/* The answer to the parent, at most once; then the terminal is let go. False: the parent has not taken
+ * it and never will. */
+static bool answer(int *parent_fd, const struct scalefs_error_info *info)
 {
-    if (*pipe_fd < 0)
-        return;
-    (void)!write(*pipe_fd, info, sizeof *info);
-    close(*pipe_fd);
-    *pipe_fd = -1;
+    if (*parent_fd < 0)
+        return true;
+    char byte;
+    bool heard = write(*parent_fd, info, sizeof *info) == sizeof *info && read(*parent_fd, &byte, 1) == 1;
+    close(*parent_fd);
+    *parent_fd = -1;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; null >= 0 && fd < 3; fd++)
         dup2(null, fd);
     if (null > 2)
         close(null);
     (void)!chdir("/");
+    return heard;
 }
 
 static void mount_is_ready(struct server *s, int *answer_fd)
@@ -275,7 +280,8 @@ static void mount_is_ready(struct server *s, int *answer_fd)
     if (sfs_drivers_place_device(s->mountpoint, &s->device))
         sfs_drivers_place_read_ahead(s->device, READ_AHEAD_KIB);
     const struct scalefs_error_info fine = {.error = SCALEFS_OK};
-    answer(answer_fd, &fine);
+    if (!answer(answer_fd, &fine)) /* whoever asked was interrupted, so it did not want the mount */
+        post(s->unmount_fd);
 }
 
 /* Until the last worker has left. */
@@ -371,7 +377,7 @@ static int run(struct server *s, int answer_fd)
 static int run_in_background(struct server *s)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC))
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
         return refuse(s->info, SCALEFS_E_NOMEM, scalefs_error_text(SCALEFS_E_NOMEM));
     fflush(NULL);
     pid_t pid = fork();
@@ -391,6 +397,16 @@ static int run_in_background(struct server *s)
         if (n <= 0 && !(n < 0 && errno == EINTR))
             break;
         got += n > 0 ? (size_t)n : 0;
+    }
+    if (got == sizeof *s->info) {
+        /* From here on it is done, and an interruption too late. */
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        (void)send(ends[0], "", 1, MSG_NOSIGNAL);
     }
     close(ends[0]);
     if (got == sizeof *s->info)

@@ -2,6 +2,7 @@
 """Mounting and unmounting themselves: options, signals, helpers, dead servers, ordinary users."""
 import errno
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,43 @@ def signals():
         POOL.mount()
         equal(get("open"), data)
         POOL.unmount()
+
+
+def interrupted_while_mounting():
+    """Ctrl-C, kill -9 of the command alone or of it and its server, at any moment of mounting: the pool can be mounted
+    afterwards, and who interrupted the command has no mount."""
+    r = random.Random(5)
+    env = dict(os.environ, SCALEFS_PATH=POOL.folder)
+    for number in range(18):
+        p = subprocess.Popen([SCALEFS, "mount", POOL.name, POOL.mount_point], env=env, start_new_session=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(r.random() * 0.12)
+        how = (signal.SIGINT, signal.SIGKILL, "all")[number % 3]
+        if how == "all":
+            for pid in {p.pid, *POOL.servers()}:
+                os.kill(pid, signal.SIGKILL)
+        else:
+            os.kill(p.pid, how)  # SIGINT of the terminal reaches only this one: the server has a session of its own
+        status = p.wait(30)
+        if how != "all":
+            if status and how == signal.SIGINT:
+                gone("SIGINT of the command")
+                equal(POOL.mounted(), False, "mounted after an interruption")
+            elif status:  # killed, it may have taken the answer and not have come to say so
+                while list(POOL.servers()):
+                    POOL.run("unmount", POOL.mount_point)
+            else:
+                POOL.unmount()
+        else:
+            for pid in POOL.servers():  # one that had just begun
+                os.kill(pid, signal.SIGKILL)
+            gone("SIGKILL")
+        POOL.mount()
+        put("mounted", str(number).encode())
+        POOL.unmount()
+    POOL.mount()
+    equal(get("mounted"), b"17")
+    POOL.unmount()
 
 
 def killed():
@@ -242,7 +280,7 @@ def main():
         finish()
     POOL = Pool("basics", [96 * MIB] * 2, failover=1)
     wanted = sys.argv[1:]
-    for c in (survives_remounting, plain_umount, busy_unmount, signals, killed, read_only, options, foreground,
+    for c in (survives_remounting, plain_umount, busy_unmount, signals, interrupted_while_mounting, killed, read_only, options, foreground,
               helpers, twice, ordinary_user):
         if not wanted or c.__name__ in wanted:
             case(c)
