@@ -4,6 +4,13 @@
 
 #include "store/internal.h"
 
+/* Counters come from the disks: they may be wrong. */
+static bool refs_right(const struct sfs_extent *e, const struct sfs_op *op)
+{
+    int64_t refs = (int64_t)e->refs + (op->kind == SFS_OP_REF ? op->refs : 0);
+    return refs >= 0 && refs <= UINT32_MAX;
+}
+
 static int ready(struct sfs_store *s, struct sfs_need *need, const struct sfs_op *op)
 {
     struct sfs_extent e;
@@ -25,6 +32,8 @@ static int ready(struct sfs_store *s, struct sfs_need *need, const struct sfs_op
             return SCALEFS_OK;
         if (!err)
             err = sfs_space_ready(s, need, e.place);
+        if (!err && (!sfs_space_holds(s, e.place, e.stored) || !refs_right(&e, op)))
+            err = SCALEFS_E_CORRUPT;
         if (!err && op->kind == SFS_OP_MOVE)
             err = sfs_space_ready(s, need, op->extent->place);
         break;
@@ -42,7 +51,11 @@ static void change_refs(struct sfs_store *s, const struct sfs_op *op)
         return;
     int64_t refs = (int64_t)e.refs + op->refs;
     int64_t bytes = (int64_t)e.ref_bytes + op->ref_bytes;
-    SFS_ASSERT(refs >= 0 && refs <= UINT32_MAX);
+    if (!refs_right(&e, op)) { /* several updates of one transaction were too much together: what is kept costs space only */
+        sfs_log(s->env, SFS_LOG_ERROR, "store", SCALEFS_E_CORRUPT, "extent %llu is referenced more often than it says",
+                (unsigned long long)op->id);
+        return;
+    }
     if (refs == 0) {
         sfs_space_live(s, e.place, -(int64_t)e.stored);
         sfs_extents_delete(s, op->id);

@@ -58,6 +58,23 @@ bool sfs_check_owed(struct sfs_check *c, const struct sfs_group_record *g, uint1
 
 /* --- members and headers --- */
 
+/* Can all that lies on this member be had from the others? */
+static bool is_spare(struct sfs_check *c, uint16_t member)
+{
+    for (uint32_t i = 0; i < c->pool->group_cap; i++) {
+        const struct sfs_group *g = c->pool->groups[i];
+        unsigned here = 0, away = 0;
+        for (unsigned n = 0; g && n < (unsigned)g->record.k + g->record.m; n++) {
+            const struct sfs_member *m = sfs_member_of(c->pool, g->record.columns[n].disk);
+            here += g->record.columns[n].disk == member;
+            away += !m || !m->disk;
+        }
+        if (here && g->count.live && away > g->record.m)
+            return false;
+    }
+    return true;
+}
+
 static void check_members(struct sfs_check *c)
 {
     for (unsigned i = 0; i < c->pool->member_count; i++) {
@@ -67,8 +84,11 @@ static void check_members(struct sfs_check *c)
         if (!m->used)
             continue;
         if (!m->disk) {
-            sfs_check_say(c, true, "Disk %u is %s: what it holds was not read.", index,
-                          sfs_member_failed(m) ? "failed" : "absent");
+            const char *how = sfs_member_failed(m) ? "failed" : "absent";
+            if (is_spare(c, index))
+                sfs_check_say(c, true, "Disk %u is %s: what it holds was not read.", index, how);
+            else
+                sfs_check_say(c, false, "Disk %u is %s, and some of what it holds is nowhere else.", index, how);
             continue;
         }
         if (!m->complete)
@@ -80,8 +100,8 @@ static void check_members(struct sfs_check *c)
         }
         if (r.labels_bad)
             sfs_check_say(c, true, "%u of the 3 copies of the label of disk %u are damaged.", r.labels_bad, index);
-        if (m->complete && r.records_bad && c->pool->last.clean) /* after a cut that is nothing unusual */
-            sfs_check_say(c, true, "The newest commit record of disk %u is damaged.", index);
+        /* r.records_bad: that a disk lacks the newest record, or has half of it, is how a cut leaves it; the next opening for
+         * writing writes it again. */
         if (m->complete && r.pages_bad)
             sfs_check_say(c, true, "%u of the %u pages of the table of disk %u are damaged.", r.pages_bad, r.pages, index);
         sfs_check_count_bytes(c, (uint64_t)(r.pages + 4) * SFS_BLOCK);
@@ -212,12 +232,16 @@ static void check_accounts(struct sfs_check *c)
         if (c->live[i] != g->count.live && !(c->broken && c->live[i] < g->count.live))
             sfs_check_say(c, false, "Group %u says that %llu bytes in it are live; %llu are.", i,
                           (unsigned long long)g->count.live, (unsigned long long)c->live[i]);
+        uint32_t used = 0;
         for (uint32_t row = 0; c->rows[i] && row < g->record.rows; row++) {
             const struct sfs_row_account *a = &c->rows[i][row];
+            used += a->said > 0;
             if (a->counted != a->said && !(c->broken && a->counted < a->said))
                 sfs_check_say(c, false, "Row %u of group %u is said to have %u live bytes; it has %u.", row, i, a->said,
                               a->counted);
         }
+        if (c->rows[i] && used != g->count.used_rows && !c->broken)
+            sfs_check_say(c, false, "Group %u says that %u of its rows are used; %u are.", i, g->count.used_rows, used);
     }
 }
 

@@ -43,17 +43,36 @@ static struct sfs_key space_key(uint32_t group, uint32_t row)
 int sfs_space_ready(struct sfs_store *s, struct sfs_need *need, struct sfs_place place)
 {
     struct sfs_group *g = sfs_group_of(s->pool, place.group);
-    if (!g)
+    if (!g || place.offset / sfs_group_row_bytes(&g->record) >= g->record.rows)
         return SCALEFS_E_CORRUPT;
     if (!has_rows(g))
         return SCALEFS_OK;
     return sfs_btree_ready(s, need, SFS_TREE_SPACE, space_key(place.group, sfs_group_row_of(&g->record, place.offset)));
 }
 
+bool sfs_space_holds(struct sfs_store *s, struct sfs_place place, uint32_t bytes)
+{
+    struct sfs_need none = {0};
+    struct sfs_group *g = sfs_group_of(s->pool, place.group);
+    uint32_t row = sfs_group_row_of(&g->record, place.offset), len;
+    const uint8_t *v;
+    if (g->count.live < bytes || (g->rows && g->rows[row].live < bytes))
+        return false;
+    return !has_rows(g) || (sfs_btree_get(s, &none, SFS_TREE_SPACE, space_key(place.group, row), &v, &len) == SCALEFS_OK &&
+                            len >= 12 * (row % SFS_SPACE_CHUNK + 1) && sfs_get32(v + 12 * (row % SFS_SPACE_CHUNK)) >= bytes);
+}
+
 void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta)
 {
     struct sfs_group *g = sfs_group_of(s->pool, place.group);
     SFS_ASSERT(g != NULL);
+    if (delta < 0 && !sfs_space_holds(s, place, (uint32_t)-delta)) {
+        /* The counters came from a disk, and are wrong. To leave them costs space; to go on could cost data. */
+        sfs_log(s->env, SFS_LOG_ERROR, "store", SCALEFS_E_CORRUPT,
+                "the counters of group %u are wrong: less is said to live there than does (offset %llu)", place.group,
+                (unsigned long long)place.offset);
+        return;
+    }
     uint32_t row = sfs_group_row_of(&g->record, place.offset);
     bool taken = g->rows && g->rows[row].txn == SFS_TAKEN_TXN;
     sfs_group_live(s->pool, g, row, delta);

@@ -177,6 +177,8 @@ uint8_t *sfs_btree_edit(struct sfs_store *s, uint32_t tree, struct sfs_key key, 
 int sfs_extents_get(struct sfs_store *s, struct sfs_need *need, uint64_t id, struct sfs_extent *e);
 /* Is everything there to change the live bytes of the row that holds this place? */
 int sfs_space_ready(struct sfs_store *s, struct sfs_need *need, struct sfs_place place);
+/* After ready: is so much said to live there? When not, the counters are wrong. */
+bool sfs_space_holds(struct sfs_store *s, struct sfs_place place, uint32_t bytes);
 /* The live bytes at a place change: group counters, loaded rows, space tree. */
 void sfs_space_live(struct sfs_store *s, struct sfs_place place, int64_t delta);
 bool sfs_space_node_usable(struct sfs_store *s, const struct sfs_group *g); /* may nodes be written there now? locked */

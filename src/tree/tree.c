@@ -132,6 +132,26 @@ int sfs_tree_volume_salt(struct sfs_store *s, uint32_t volume, uint64_t salt[2])
     return err;
 }
 
+/* A volume that did not come to be goes again, its root with it. A checkpoint may have written that meanwhile, so that the map
+ * has an entry for it, as for any node that leaves its tree. */
+static void unmake(struct sfs_store *s, struct sfs_node *root)
+{
+    sfs_store_lock(s);
+    while (s->checkpointing)
+        sfs_cond_wait(&s->checkpoint_done, s->lock);
+    for (size_t i = 0; i < s->volume_count; i++)
+        if (s->volumes[i].tree == root->tree)
+            s->volumes[i] = s->volumes[--s->volume_count];
+    if (root->place.group == SFS_NONE32 ||
+        !sfs_vec_reserve(s->env, &s->dead, &s->dead_cap, s->dead_count + 1, sizeof *s->dead)) {
+        if (root->place.group != SFS_NONE32)
+            s->dead[s->dead_count++] = (struct sfs_dead_node){root->id, root->tree, root->place, 0};
+        sfs_cache_drop(s, root);
+    }
+    sfs_cache_unpin(s, root);
+    sfs_store_unlock(s);
+}
+
 int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
 {
     if (sfs_tree_exists(s, volume))
@@ -143,13 +163,15 @@ int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
     struct sfs_volume_value v = {.created_ns = sfs_wall_ns(s->env), .name_len = (uint8_t)name_len,
                                  .name = (const uint8_t *)name,
                                  .salt = {sfs_random_u64(s->env), sfs_random_u64(s->env)}};
+    struct sfs_node *root = NULL;
     sfs_store_lock(s);
     int err = sfs_vec_reserve(s->env, &s->volumes, &s->volume_cap, s->volume_count + 1, sizeof *s->volumes);
     if (!err)
         err = sfs_cache_spare(s, 1);
     if (!err) {
         v.root = s->pool->next_id++;
-        sfs_cache_new(s, volume, 0, v.root);
+        root = sfs_cache_new(s, volume, 0, v.root);
+        sfs_cache_pin(root);
         s->volumes[s->volume_count++] = (struct sfs_root){volume, v.root};
     }
     sfs_store_unlock(s);
@@ -161,5 +183,12 @@ int sfs_tree_volume_make(struct sfs_store *s, uint32_t volume, const char *name)
     sfs_tx_put(&tx, SFS_TREE_POOL, (struct sfs_key){1, 1, volume}, value, len);
     err = sfs_tx_commit(&tx);
     sfs_tx_deinit(&tx);
-    return err;
+    if (err) {
+        unmake(s, root);
+        return err;
+    }
+    sfs_store_lock(s);
+    sfs_cache_unpin(s, root);
+    sfs_store_unlock(s);
+    return SCALEFS_OK;
 }

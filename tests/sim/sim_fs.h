@@ -194,7 +194,6 @@ struct model {
     struct sfs_fs *fs;
     bool was_cut, was_killed; /* the last life; a kill is a cut, too */
     unsigned running; /* clients */
-    uint64_t torn_records; /* commit records that the check found damaged */
     /* Faults. */
     bool calm;              /* all was put right at the end of the last life: nothing may be wrong */
     struct sim_rates rates;

@@ -207,7 +207,7 @@ static void replace(struct model *m, unsigned old, unsigned spare)
         return;
     }
     handle->ops->close(handle);
-    if (!unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC)
+    if (!unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC && err != SCALEFS_E_TOO_SMALL)
         wrong(m, "disk %u (member %u) cannot be replaced: %s: %s", old, m->member[old], scalefs_error_text(err), info.text);
 }
 

@@ -291,6 +291,139 @@ static void no_commit_before_the_headers(void)
     world_deinit(&w);
 }
 
+/* --- what is no damage, and what cannot be repaired ------------------------------------------------------------------- */
+
+static void find_slot(struct world *w, void *arg)
+{
+    struct sfs_pool_open how = {.read_only = true};
+    struct sfs_pool *pool = must_open(w, &how, ALL_DISKS);
+    *(uint64_t *)arg = pool->last.seq % SFS_RING_SLOTS;
+    sfs_pool_close(pool);
+}
+
+static void half_a_record_is_no_problem(void)
+{
+    struct world w;
+    struct content c;
+    uint64_t slot = 0;
+    begin(&w, &c, 3);
+    live(&w, find_slot, &slot);
+    sim_disk_rot(sim_farm_disk(w.farm, 1), SFS_RING_OFFSET + slot * SFS_BLOCK, SFS_BLOCK);
+    live(&w, judge_life, &c);
+    CHECK_EQ(c.problems, 0);
+    world_deinit(&w);
+}
+
+static void fill_without_failover(struct world *w, void *arg)
+{
+    make_pool(w, 0, 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, arg, 80);
+    sync_and_close(w, s);
+}
+
+static void judge_without_one(struct world *w, void *arg)
+{
+    judge(w, arg, 1);
+}
+
+static void what_no_disk_has_cannot_be_repaired(void)
+{
+    struct world w;
+    struct content c = {.next = 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 2, 64 * MIB);
+    live(&w, fill_without_failover, &c);
+    live(&w, judge_without_one, &c);
+    CHECK(c.problems > c.repairable);
+    if (!CHECK(strstr(c.first, "nowhere else")))
+        printf("# %s\n", c.first);
+    world_deinit(&w);
+}
+
+/* --- counters that are wrong on the disks --------------------------------------------------------------------------------- */
+
+static void forget_what_lives(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    sfs_store_lock(s);
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class != SFS_CLASS_SYSTEM && g->count.live > 100) {
+            g->count.live = 100;
+            sfs_table_mark_count(s->pool, g);
+        }
+    }
+    sfs_store_unlock(s);
+    sync_and_close(w, s);
+}
+
+/* What the counters say cannot be taken from them is refused, and nothing else happens. */
+static void use_wrong_counters(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    unsigned refused = 0;
+    for (uint32_t file = 0; file < FILES; file++) {
+        struct sfs_tx tx;
+        struct items old;
+        items_of(w, s, file, &old);
+        sfs_tx_init(&tx, s);
+        for (unsigned i = 0; i < old.count; i++) {
+            sfs_tx_extent_ref(&tx, old.values[i].id, -1, -(int64_t)old.values[i].length);
+            sfs_tx_delete(&tx, TREE, old.keys[i]);
+        }
+        int err = sfs_tx_commit(&tx);
+        sfs_tx_deinit(&tx);
+        if (err)
+            NEED_EQ(w, err, SCALEFS_E_CORRUPT);
+        else
+            c->version[file] = 0;
+        refused += err != SCALEFS_OK;
+    }
+    NEED(w, refused > 0);
+    verify_all(w, s, c);
+    (void)sfs_store_sync(s);
+    verify_all(w, s, c);
+    (void)sfs_store_close(s, false);
+}
+
+static void wrong_counters_are_errors(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3);
+    live(&w, forget_what_lives, &c);
+    live(&w, use_wrong_counters, &c);
+    world_deinit(&w);
+}
+
+/* --- a volume that does not come to be ------------------------------------------------------------------------------------- */
+
+static void no_volume(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    s->pool->read_only = true;
+    NEED_EQ(w, sfs_tree_volume_make(s, TREE + 1, "other"), SCALEFS_E_ROFS);
+    NEED(w, !sfs_tree_exists(s, TREE + 1));
+    s->pool->read_only = false;
+    MUST(w, sfs_tree_volume_make(s, TREE + 1, "other"));
+    sync_and_close(w, s);
+}
+
+static void a_volume_is_made_whole_or_not(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 2);
+    live(&w, no_volume, &c);
+    live(&w, judge_life, &c);
+    CHECK_EQ(c.problems, 0);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     test_start(argc, argv);
@@ -298,5 +431,9 @@ int main(int argc, char **argv)
     RUN(finds_damage_of_each_kind);
     RUN(finds_accounts_that_disagree);
     RUN(no_commit_before_the_headers);
+    RUN(half_a_record_is_no_problem);
+    RUN(what_no_disk_has_cannot_be_repaired);
+    RUN(wrong_counters_are_errors);
+    RUN(a_volume_is_made_whole_or_not);
     return test_end();
 }
