@@ -37,6 +37,7 @@ static int start(struct sfs_fs *fs)
     if (fs->options.read_only)
         return SCALEFS_OK;
     sfs_store_set_flusher(fs->store, flush_for_store, fs);
+    sfs_store_set_namer(fs->store, sfs_fs_name_lost, fs);
     int err = sfs_fs_orphans_load(fs);
     if (err)
         return err;
@@ -66,6 +67,7 @@ static void stop(struct sfs_fs *fs)
 static void destroy(struct sfs_fs *fs)
 {
     sfs_store_set_flusher(fs->store, NULL, NULL);
+    sfs_store_set_namer(fs->store, NULL, NULL);
     sfs_fs_inodes_free(fs);
     sfs_map_deinit(&fs->inodes);
     sfs_map_deinit(&fs->holds);

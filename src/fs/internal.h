@@ -230,6 +230,7 @@ int sfs_fs_flush_held(struct sfs_fs *fs, struct sfs_inode *const *inodes, size_t
 int sfs_fs_flush_inode(struct sfs_fs *fs, struct sfs_inode *inode, bool tail);
 /* Everything that is dirty now. */
 int sfs_fs_flush_all(struct sfs_fs *fs);
+void sfs_fs_name_lost(void *fs, const uint64_t *ids, size_t count); /* lost.c: logs the files that use these extents */
 /* Some of it, to make room. */
 int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer);
 /* Remembers the extents that a cut left in parts; rewrites those of which too little is used. */

@@ -151,7 +151,7 @@ bool sfs_care_step(struct sfs_store *s)
         return false;
     struct sfs_care *care = s->care;
     return sfs_care_pack(s) || sfs_care_owed_step(care) || sfs_care_drain_step(care) ||
-           sfs_care_convert_step(care) || sfs_care_scrub_step(care);
+           sfs_care_convert_step(care) || sfs_care_scrub_step(care) || sfs_care_name_step(care);
 }
 
 static void run(void *context)
@@ -249,6 +249,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_free(s->env, care->blocks);
     sfs_free(s->env, care->owed.done);
     sfs_free(s->env, care->lost);
+    sfs_free(s->env, care->lost_ids);
     sfs_free(s->env, care->stuck);
     sfs_free(s->env, care->wipe);
     sfs_free(s->env, care);

@@ -58,6 +58,8 @@ struct sfs_care {
     uint64_t convert_total; /* the most that was to be converted, for progress */
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
+    uint64_t *lost_ids; /* extents of files, not named yet */
+    size_t lost_id_count, lost_id_cap;
     uint64_t lost_nodes; /* of the map and the space tree */
     struct sfs_disk **wipe; /* of members that were dropped */
     size_t wipe_count, wipe_cap;
@@ -142,6 +144,7 @@ void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, 
 bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class);
 /* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. */
 uint64_t sfs_care_count_lost(struct sfs_care *care);
+bool sfs_care_name_step(struct sfs_care *care); /* whose they are: once, when all else is done */
 
 /* All nodes from the root to this one of the extent map or the space tree become dirty. locked, gives up the lock. */
 bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page);

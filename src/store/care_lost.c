@@ -5,6 +5,8 @@
  */
 #include "store/care_internal.h"
 
+#include <stdlib.h>
+
 #define RANGES_MAX (1u << 20)
 
 void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, uint64_t length)
@@ -163,6 +165,58 @@ static bool is_lost(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
     return err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO;
 }
 
+static void note_id(struct sfs_care *care, uint64_t id)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    if (care->lost_id_count < SFS_LOST_NAMED &&
+        !sfs_vec_reserve(s->env, &care->lost_ids, &care->lost_id_cap, care->lost_id_count + 1, sizeof *care->lost_ids))
+        care->lost_ids[care->lost_id_count++] = id;
+    sfs_store_unlock(s);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+bool sfs_care_name_step(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    if (!care->lost_id_count || !s->name_lost) {
+        sfs_store_unlock(s);
+        return false;
+    }
+    uint64_t *ids = care->lost_ids;
+    size_t count = care->lost_id_count;
+    care->lost_ids = NULL;
+    care->lost_id_count = care->lost_id_cap = 0;
+    s->naming = true;
+    void (*name)(void *, const uint64_t *, size_t) = s->name_lost;
+    void *context = s->name_lost_context;
+    sfs_store_unlock(s);
+    qsort(ids, count, sizeof *ids, by_number);
+    name(context, ids, count);
+    sfs_free(s->env, ids);
+    sfs_store_lock(s);
+    s->naming = false;
+    sfs_cond_broadcast(&s->wake);
+    sfs_store_unlock(s);
+    return true;
+}
+
+void sfs_store_set_namer(struct sfs_store *s, void (*name)(void *context, const uint64_t *ids, size_t count), void *context)
+{
+    sfs_store_lock(s);
+    while (s->naming) /* whose namer it was may go away after this */
+        sfs_cond_wait(&s->wake, s->lock);
+    s->name_lost = name;
+    s->name_lost_context = context;
+    sfs_store_unlock(s);
+}
+
 uint64_t sfs_care_count_lost(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
@@ -178,6 +232,8 @@ uint64_t sfs_care_count_lost(struct sfs_care *care)
         if (!is_lost(s, id, &e))
             continue;
         lost++;
+        if (e.kind == 0)
+            note_id(care, id);
         sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT, "extent %llu (%u bytes, group %u, offset %llu) is lost",
                 (unsigned long long)id, e.stored, e.place.group, (unsigned long long)e.place.offset);
     }

@@ -99,6 +99,9 @@ struct sfs_store {
     int (*flush)(void *);
     void *flush_context;
     bool flushing; /* it is being called */
+    void (*name_lost)(void *context, const uint64_t *ids, size_t count);
+    void *name_lost_context;
+    bool naming; /* it is being called */
     int last_checkpoint_error;
 
     /* space */

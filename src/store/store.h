@@ -33,6 +33,11 @@ uint64_t sfs_store_new_id(struct sfs_store *store); /* extents, nodes and inodes
 /* Called (unlocked) by the background checkpoint before it begins, to write out file data. */
 void sfs_store_set_flusher(struct sfs_store *store, int (*flush)(void *context), void *context);
 
+/* Called (unlocked) when care has nothing else to do, with the extents of files that it found lost since the last call,
+ * sorted: to say which files those are. At most SFS_LOST_NAMED of them. */
+#define SFS_LOST_NAMED 65536u
+void sfs_store_set_namer(struct sfs_store *store, void (*name)(void *context, const uint64_t *ids, size_t count), void *context);
+
 /* Makes every transaction that committed before the call durable. Many callers share one checkpoint. */
 int sfs_store_sync(struct sfs_store *store);
 /* A checkpoint even when no transaction came: the configuration changed. */

@@ -80,13 +80,23 @@ static void repairs_unreadable_sectors(void)
 
 /* --- lost --- */
 
+static void count_named(void *context, const uint64_t *ids, size_t count)
+{
+    (void)ids;
+    *(size_t *)context += count;
+}
+
 static void count_lost(struct world *w, void *arg)
 {
     struct content *c = arg;
     struct scalefs_error_info info;
     struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    size_t named = 0;
+    sfs_store_set_namer(s, count_named, &named);
     MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
     take_care(w, s);
+    NEED_EQ(w, named, s->pool->config.extents_lost); /* each once, at the end */
+    sfs_store_set_namer(s, NULL, NULL);
     unsigned lost = 0;
     for (uint32_t i = 0; i < FILES; i++)
         verify_file(w, s, c, i, &lost);

@@ -58,6 +58,8 @@ struct sfs_store {
     struct fault tx_fault, batch_fault;
     int (*flush)(void *);
     void *flush_context;
+    void (*name_lost)(void *context, const uint64_t *ids, size_t count);
+    void *name_lost_context;
     void (*on_batch)(void *);
     void *on_batch_context;
 };
@@ -358,6 +360,17 @@ void sfs_store_set_flusher(struct sfs_store *s, int (*flush)(void *context), voi
 {
     s->flush = flush;
     s->flush_context = context;
+}
+
+void sfs_store_set_namer(struct sfs_store *s, void (*name)(void *context, const uint64_t *ids, size_t count), void *context)
+{
+    s->name_lost = name;
+    s->name_lost_context = context;
+}
+
+void fake_store_lose(struct sfs_store *s, const uint64_t *ids, size_t count)
+{
+    s->name_lost(s->name_lost_context, ids, count);
 }
 
 int sfs_store_sync(struct sfs_store *s)

@@ -35,6 +35,7 @@ void fake_store_on_batch(struct sfs_store *store, void (*fn)(void *context), voi
 void fake_store_set_capacity(struct sfs_store *store, uint64_t bytes);
 /* Do the references of all extents agree with what the items and attributes of a volume say? Counts problems. */
 unsigned fake_store_check(struct sfs_store *store, uint32_t volume);
+void fake_store_lose(struct sfs_store *store, const uint64_t *ids, size_t count); /* tells the namer */
 /* Calls the flusher and syncs, as the background checkpoint does. */
 int fake_store_checkpoint(struct sfs_store *store);
 

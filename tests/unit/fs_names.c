@@ -590,6 +590,63 @@ static void inodes_are_counted(void)
     fixture_end(&f);
 }
 
+/* --- what is lost ----------------------------------------------------------------------------------------------------- */
+
+static void keep_log(void *context, enum sfs_log_level level, const char *room, int code, const char *text)
+{
+    char *all = context;
+    (void)level;
+    (void)code;
+    if (!strcmp(room, "fs"))
+        snprintf(all + strlen(all), 4000 - strlen(all), "%s\n", text);
+}
+
+static bool first_id(void *context, struct sfs_key key, const uint8_t *value, uint32_t len)
+{
+    struct sfs_fileext_value v;
+    (void)key;
+    if (!sfs_fileext_decode(value, len, &v))
+        *(uint64_t *)context = v.id;
+    return false;
+}
+
+static uint64_t id_of(struct fixture *f, uint64_t ino)
+{
+    uint64_t id = 0;
+    CHECK_OK(sfs_tree_scan(f->store, SFS_TREE_VOLUME, (struct sfs_key){ino, SFS_KEY_EXTENT, 0},
+                           (struct sfs_key){ino, SFS_KEY_EXTENT, UINT64_MAX}, first_id, &id));
+    return id;
+}
+
+static void lost_extents_have_the_names_of_files(void)
+{
+    static char log[4000];
+    struct fixture f = {.options = {.no_background = true}};
+    if (sfs_env_os_create(keep_log, log, &f.env))
+        exit(1);
+    f.store = fake_store_make(f.env, NULL);
+    CHECK_OK(sfs_fs_open(f.store, SFS_TREE_VOLUME, &f.options, &f.fs));
+    uint64_t dir = make_dir(&f, ROOT, "letters"), ids[3];
+    for (unsigned i = 0; i < 200; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "letter%u", i);
+        uint64_t ino = make_file(&f, dir, name);
+        put_text(&f, ino, 7, "Dear Sir or Madam");
+        CHECK_OK(sfs_fs_fsync(f.fs, ino));
+        if (i == 5 || i == 150)
+            ids[i == 150] = id_of(&f, ino);
+    }
+    ids[2] = UINT64_MAX; /* nobody's */
+    fake_store_lose(f.store, ids, 3);
+    CHECK(strstr(log, "/letters/letter5 (") && strstr(log, "/letters/letter150 ("));
+    CHECK(strstr(log, "has lost 17 bytes"));
+    unsigned lines = 0;
+    for (const char *p = log; (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    CHECK_EQ(lines, 2);
+    fixture_end(&f);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -611,5 +668,6 @@ int main(int argc, char **argv)
     RUN(times_wait_for_the_flush);
     RUN(inodes_are_counted);
     RUN(refused_transactions_change_nothing);
+    RUN(lost_extents_have_the_names_of_files);
     return TEST_END();
 }
