@@ -136,6 +136,8 @@ def script(stage, scratch, name, minutes, args=(), **env):
         return ""
     env.setdefault("E2E_PATIENCE", "10")
     output, status = run.run_script(name, scratch, minutes * 60, env, args)
+    with open(os.path.join(BUILD, f"nightly-{stage.name}.log"), "w", encoding="utf-8") as f:
+        f.write(output)
     stage.take(name, output, status, minutes * 60)
     if status != 0:
         stage.failures += [line for line in output.split("\n") if line.startswith("not ok") or "Error: " in line]

@@ -149,7 +149,7 @@ class Pool:
     """A pool of file-backed disks of the given sizes, with a mount point."""
 
     def __init__(self, name, sizes, failover=0, options=()):
-        self.name = name
+        self.name = f"{name}-{os.getpid()}"  # two runs of the tests at a time do not disturb each other
         self.folder = os.path.join(SCRATCH, name)
         self.mount_point = os.path.join(self.folder, "mnt")
         os.makedirs(self.mount_point)
@@ -158,7 +158,7 @@ class Pool:
         for i, size in enumerate(sizes):
             self.disks.append(self.new_disk(size, f"disk{i}"))
         _pools.append(self)
-        self.cli("create", name, *self.disks, "--failover", str(failover), *options)
+        self.cli("create", self.name, *self.disks, "--failover", str(failover), *options)
 
     def new_disk(self, size, name):
         path = os.path.join(self.folder, name)
