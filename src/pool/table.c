@@ -519,7 +519,13 @@ static bool is_high(const struct page *p, uint32_t limit)
 static void leave_high_slots(struct sfs_pool *pool, uint32_t limit)
 {
     struct sfs_table *t = pool->table;
-    size_t needed, usable = 0;
+    size_t needed, usable = 0, high = 0;
+    for (uint32_t d = 0; d < t->dir_count; d++)
+        high += is_high(&t->dirs[d], limit);
+    for (size_t i = 0; i < t->page_count; i++)
+        high += t->pages[i].used && is_high(&t->pages[i], limit);
+    if (!high)
+        return;
     count_dirty(pool, &needed);
     for (uint32_t s = 0; s < limit; s++)
         usable += slot_usable(pool, s);
