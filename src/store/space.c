@@ -216,7 +216,8 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
             break;
         if (made) {
             uint32_t number = g->record.group;
-            g->in_flight++; /* stays while the headers are written */
+            g->in_flight++; /* stays while the headers are written; and nobody else is to fill it meanwhile */
+            g->allocating = true;
             s->heading++;
             sfs_store_unlock(s);
             err = sfs_group_write_headers(s->pool, number);
@@ -225,6 +226,7 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
             sfs_cond_broadcast(&s->room_made);
             sfs_group_row_done(s->pool, g);
             if (err) {
+                g->allocating = false;
                 sfs_free(s->env, g->rows);
                 g->rows = NULL;
                 sfs_group_free(s->pool, g);
