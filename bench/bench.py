@@ -148,12 +148,14 @@ def main():
     print(f"ScaleFS {subprocess.run([args.scalefs, 'version'], capture_output=True, text=True, check=False).stdout.strip()}; "
           f"kernel {os.uname().release}; {os.cpu_count()} processors; {args.rounds} rounds, "
           f"{args.mib} MiB, {args.files} small files")
-    runs = [compare(args, medium, profile) for medium in args.media for profile in args.profiles]
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump(runs, f, indent=1)
-    if args.table:
-        write_page(args, runs)
+    runs = []
+    for medium, profile in ((m, p) for m in args.media for p in args.profiles):
+        runs.append(compare(args, medium, profile))
+        if args.json:  # after each, so that a long run may be ended early
+            with open(args.json, "w", encoding="utf-8") as f:
+                json.dump(runs, f, indent=1)
+        if args.table:
+            write_page(args, runs)
     # Nothing is worth showing when one side never ran to its end.
     wanted = [args.only] if args.only else ["scalefs", "btrfs"]
     return 0 if all(r["results"][n] for r in runs for n in wanted) else 1

@@ -90,7 +90,8 @@ def write_page(args, runs):
              "in the same place, all data compared. A ratio above 1 is in favour of ScaleFS. Absolute figures are this machine's,",
              "at that hour; ratios travel better, device bytes best.", "",
              f"Commit {commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}; {processor()}, {os.cpu_count()} processors, "
-             f"Linux {os.uname().release}; {args.rounds} rounds of {args.mib} MiB and {args.files} small files.", ""]
+             f"Linux {os.uname().release}; {args.rounds} rounds of {args.mib} MiB and {args.files} small files; "
+             f"load average at the end {os.getloadavg()[1]:.1f}.", ""]
     for run in runs:
         lines += [f"## {run['title'][0].upper()}{run['title'][1:]}", "",
                   "| | unit | ScaleFS | btrfs | ratio | of the rounds |", "| --- | --- | ---: | ---: | ---: | --- |"]
