@@ -90,11 +90,14 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
                                       pool->config.width_cap, (unsigned)pool->config.next_generation};
     bool modest = !use_reserve && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
     sfs_placement_disks(pool, disks);
-    sfs_reserve_atoms(pool, false, reserve);
-    sfs_reserve_for_heirs(pool, reserve);
+    /* On zoned disks even those who clean leave alone what nodes need: without commits nothing comes free. */
+    bool clean = !modest && sfs_pool_zone_bytes(pool) && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
+    sfs_reserve_atoms(pool, false, clean, reserve);
+    if (modest)
+        sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        uint32_t keep = modest ? reserve[i] : 0;
+        uint32_t keep = modest || clean ? reserve[i] : 0;
         disks[i].free_columns = 0;
         if (!disks[i].usable || m->free_atoms <= keep)
             continue;
@@ -346,6 +349,12 @@ uint32_t sfs_group_room(const struct sfs_group *g)
     if (!g->record.sequential)
         return g->record.rows - g->count.used_rows;
     return g->closed ? 0 : g->record.rows - g->count.write_row - g->promised;
+}
+
+bool sfs_group_unused(const struct sfs_group *g)
+{
+    bool nodes = g->record.class == SFS_CLASS_SYSTEM || g->record.class == SFS_CLASS_METADATA;
+    return g->record.sequential && nodes && g->record.state == SFS_GROUP_OPEN && sfs_group_room(g) == g->record.rows;
 }
 
 int sfs_group_promise_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row)

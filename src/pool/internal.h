@@ -151,13 +151,10 @@ uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class);
 /* Everything but free_columns, by slot of pool->members. */
 void sfs_placement_disks(const struct sfs_pool *pool, struct sfs_placement_disk *disks);
 /* Atoms of each member (by slot) that data must leave alone. */
-/* `empty`: as if no group existed. */
-void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve[SFS_DISKS_MAX]);
+/* `empty`: as if no group existed; `nodes_only`: without what is for cleaners. */
+void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, bool nodes_only, uint32_t reserve[SFS_DISKS_MAX]);
 /* What a member that takes another one's place must keep for that one's columns. Adds to `reserve`. */
 void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX]);
-
-/* Length of the zones of the pool's zoned disks; 0: there is none. Then all columns are that long. */
-uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool);
 
 /* --- sequential.c --- */
 /* Rows of a group that fit the zones under its columns. locked. */

@@ -239,6 +239,15 @@ static int zoned_geometry(struct sfs_pool *pool, const struct sfs_disk *disk, st
     return SCALEFS_OK;
 }
 
+int sfs_disk_room(struct sfs_pool *pool, const struct sfs_disk *disk, uint64_t *bytes)
+{
+    struct sfs_geometry g;
+    int err = disk->info.zoned ? zoned_geometry(pool, disk, &g) : sfs_geometry_of(disk->info.size_bytes, &g);
+    if (!err)
+        *bytes = (uint64_t)g.atoms * (disk->info.zoned ? disk->info.zone_bytes : SFS_ATOM_BYTES);
+    return err;
+}
+
 int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t index, const char *station,
                         struct sfs_disk_record *record, struct sfs_label *label)
 {

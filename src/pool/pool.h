@@ -25,6 +25,8 @@
 #define SFS_REUSE_AFTER 2u
 #define SFS_TXN_JUMP (1ull << 20)
 #define SFS_ID_JUMP (1ull << 24)
+/* With zoned disks room for so many groups of nodes is never given to data. */
+#define SFS_SPARE_NODE_GROUPS 4u
 #define SFS_ROW_TARGET_BYTES (512u << 10)
 #define SFS_ROW_LEAST_BYTES (256u << 10)
 /* No extent is longer, stored, than what the least row holds beside its summary. */
@@ -92,7 +94,7 @@ struct sfs_pool {
     uint64_t txn, committed, seq, next_id, tenure, host;
     uint8_t failover_known;                   /* a record with this failover is durable on all members */
     struct sfs_commit last;                   /* the newest durable record */
-    uint64_t rows_reused;                     /* rows handed out that had been freed before; for tests */
+    uint64_t rows_reused;                     /* rows (and zones) handed out that had been freed before; for tests */
     struct sfs_task_record scrub;             /* id 0: none */
     bool suspended;                           /* too many members absent for the data, or cut_off */
     /* More members than the data bears went at once while writes were not flushed: they may have lost them with their
@@ -174,6 +176,8 @@ int sfs_member_online(struct sfs_pool *pool, struct sfs_disk *disk, struct scale
 /* A new, empty disk joins (wish JOIN) with a new index; label written and flushed before the return. unlocked. */
 int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index,
                    struct scalefs_error_info *info);
+/* Bytes for columns that the disk would have as a member. TOO_SMALL; NOTSUP: its zones do not fit the pool's. locked. */
+int sfs_disk_room(struct sfs_pool *pool, const struct sfs_disk *disk, uint64_t *bytes);
 /* Forgets a member that holds no column. Its label is wiped when the disk is there and `committed` no longer needs
  * it (call after the commit). locked for the first, unlocked for the second. */
 void sfs_member_drop(struct sfs_pool *pool, uint16_t index);
@@ -203,6 +207,8 @@ int sfs_group_number_row(struct sfs_pool *pool, struct sfs_group *group, uint32_
 void sfs_group_unpromise_row(struct sfs_pool *pool, struct sfs_group *group);
 /* Rows that can still be handed out, now or once they were dead for long enough. locked. */
 uint32_t sfs_group_room(const struct sfs_group *group);
+/* A group of nodes on zoned disks that has not been begun: it waits, since to free it would make its zones wait. locked. */
+bool sfs_group_unused(const struct sfs_group *group);
 /* Of a sequential group each row that was taken must be written, in this order; whoever cannot closes the group. Calls
  * that write wait for those that took earlier rows. locked. Does nothing to other groups. */
 void sfs_group_close(struct sfs_pool *pool, struct sfs_group *group);
@@ -215,6 +221,12 @@ void sfs_group_live(struct sfs_pool *pool, struct sfs_group *group, uint32_t row
 uint32_t sfs_group_unit(const struct sfs_group_record *g);                         /* bytes */
 uint64_t sfs_group_row_bytes(const struct sfs_group_record *g);                    /* k × unit */
 uint32_t sfs_group_row_of(const struct sfs_group_record *g, uint64_t offset);
+/* Length of the zones of the pool's zoned disks; 0: there is none. Then all columns are that long. locked. */
+uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool);
+/* How many groups of nodes could be made; `soon`: also of what was freed or holds nothing any more. locked. */
+uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon);
+/* Has some of the reserve been used, more than comes back soon, also from the groups with these generations? locked. */
+bool sfs_reserve_short(const struct sfs_pool *pool, const uint64_t *empty, size_t count);
 void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old enough become free. locked */
 /* Bytes of data-class payload that could still be put into groups made of free atoms, outside the reserve. locked. */
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool);

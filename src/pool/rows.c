@@ -300,6 +300,9 @@ int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count)
         puts[i].result = sfs_turn_take(pool, puts[i].place.group, row, puts[i].len >> group->record.unit_log2, puts);
     }
     for (size_t i = 0; i < count; i++) {
+        const struct sfs_group *group = sfs_group_of(pool, puts[i].place.group);
+        if (group->record.sequential && group->closed) /* while the turn of another was waited for */
+            puts[i].result = SCALEFS_E_CHANGED;
         bool there = sfs_group_resolve(pool, puts[i].place.group, 0, 0, &g, targets + at);
         SFS_ASSERT(there && at + 1u + g.m <= total);
         copies_of(&puts[i], &g, targets + at, ios + at);

@@ -69,6 +69,9 @@ void sfs_zones_reset(struct sfs_pool *pool, struct sfs_io *headers, unsigned cou
     }
     if (n)
         sfs_io_run(pool->env, ios, n);
+    sfs_mutex_lock(&pool->lock);
+    pool->rows_reused += n;
+    sfs_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < n; i++)
         if (ios[i].result) /* the header's write finds the member gone */
             sfs_member_error(pool, ios[i].disk, SFS_IO_ZONE_RESET, ios[i].result);

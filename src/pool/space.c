@@ -2,7 +2,9 @@
  *
  * SIZES. A column is about 1/64 of the smallest member, a power of two; those of other classes than data are
  * at most 64 MiB. THE RESERVE is room on m + 1 of the largest members for one system, one metadata and one data
- * column each; only metadata and those who clean up may use it. Locked; memory only.
+ * column each; only metadata and those who clean up may use it. With zoned disks rows come free with whole groups only, so
+ * more is kept: SFS_SPARE_NODE_GROUPS for nodes, of which even cleaners leave one half, and a column on every member, so that what
+ * lives in one group of data fits a new one, however wide. Locked; memory only.
  */
 #include "pool/internal.h"
 
@@ -77,13 +79,29 @@ static uint32_t node_atoms(const struct sfs_pool *pool, enum sfs_class class, bo
     return dead >= rows / 8 * 5 ? 0 : atoms;
 }
 
-void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve[SFS_DISKS_MAX])
+static uint64_t room_of(const struct sfs_member *m)
 {
+    return (uint64_t)m->record.atoms * m->record.atom_bytes;
+}
+
+/* A cleaner's column; a tiny disk spares little for it. In atoms of 4 MiB. */
+static uint32_t cleaner_atoms(const struct sfs_pool *pool, const struct sfs_member *m)
+{
+    uint64_t share = room_of(m) / SFS_ATOM_BYTES / RESERVE_SHARE;
+    uint32_t clean = atoms_for(pool, SFS_CLASS_DATA);
+    return clean < share ? clean : (uint32_t)share;
+}
+
+void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, bool nodes_only, uint32_t reserve[SFS_DISKS_MAX])
+{
+    bool zoned = sfs_pool_zone_bytes(pool) != 0;
     unsigned usable = 0, need = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
     memset(reserve, 0, SFS_DISKS_MAX * sizeof *reserve);
     for (unsigned i = 0; i < pool->member_count; i++)
         usable += sfs_member_usable(&pool->members[i]);
-    uint32_t nodes = node_atoms(pool, SFS_CLASS_SYSTEM, empty) + node_atoms(pool, SFS_CLASS_METADATA, empty);
+    uint32_t spare = nodes_only ? SFS_SPARE_NODE_GROUPS / 2 : SFS_SPARE_NODE_GROUPS;
+    uint32_t nodes = zoned ? spare * atoms_for(pool, SFS_CLASS_SYSTEM)
+                           : node_atoms(pool, SFS_CLASS_SYSTEM, empty) + node_atoms(pool, SFS_CLASS_METADATA, empty);
     if (usable == 1)
         nodes *= 2; /* both copies stand on it */
     for (unsigned n = 0; n < need && n < usable; n++) {
@@ -91,18 +109,81 @@ void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, uint32_t reserve
         for (unsigned i = 0; i < pool->member_count; i++) {
             const struct sfs_member *m = &pool->members[i];
             if (sfs_member_usable(m) && !reserve[i] &&
-                (best == SFS_DISKS_MAX || m->record.atoms > pool->members[best].record.atoms))
+                (best == SFS_DISKS_MAX || room_of(m) > room_of(&pool->members[best])))
                 best = i;
         }
         if (best == SFS_DISKS_MAX)
             return;
-        /* Without room for nodes nothing works; a tiny disk spares little for cleaning. */
-        uint32_t share = pool->members[best].record.atoms / RESERVE_SHARE, clean = atoms_for(pool, SFS_CLASS_DATA);
-        reserve[best] = nodes + (clean < share ? clean : share);
+        /* Without room for nodes nothing works. */
+        reserve[best] = nodes + (nodes_only ? 0 : cleaner_atoms(pool, &pool->members[best]));
         reserve[best] = in_atoms_of(&pool->members[best], reserve[best]);
         if (!reserve[best])
             return;
     }
+    for (unsigned i = 0; i < pool->member_count && zoned && !nodes_only; i++)
+        if (sfs_member_usable(&pool->members[i]) && !reserve[i])
+            reserve[i] = in_atoms_of(&pool->members[i], cleaner_atoms(pool, &pool->members[i]));
+}
+
+/* Atoms of the member that were freed and are not yet free, or are of groups that hold nothing (any more, or soon: `empty`). */
+static uint64_t coming_atoms(const struct sfs_pool *pool, const struct sfs_member *m, const uint64_t *empty, size_t count)
+{
+    uint64_t atoms = 0;
+    for (size_t p = 0; p < pool->pending_count; p++)
+        atoms += pool->pending[p].disk == m->record.index ? pool->pending[p].atoms : 0;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        bool counts = g && !g->count.live && !g->in_flight && !g->allocating && !sfs_group_unused(g);
+        for (size_t e = 0; g && e < count; e++)
+            counts = counts || empty[e] == g->record.generation;
+        for (unsigned c = 0; counts && c < (unsigned)g->record.k + g->record.m; c++)
+            atoms += g->record.columns[c].disk == m->record.index ? sfs_column_atoms_on(m, &g->record) : 0;
+    }
+    return atoms;
+}
+
+bool sfs_reserve_short(const struct sfs_pool *pool, const uint64_t *empty, size_t count)
+{
+    uint32_t reserve[SFS_DISKS_MAX];
+    sfs_reserve_atoms(pool, false, false, reserve);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (reserve[i] > pool->members[i].free_atoms &&
+            reserve[i] > pool->members[i].free_atoms + coming_atoms(pool, &pool->members[i], empty, count))
+            return true;
+    return false;
+}
+
+/* Columns for nodes that the member has room for. */
+static uint64_t node_columns(const struct sfs_pool *pool, const struct sfs_member *m, bool soon)
+{
+    uint32_t atoms = (1u << sfs_column_log2_for(pool, SFS_CLASS_SYSTEM)) / m->record.atom_bytes;
+    return sfs_atoms_areas(m, atoms) + (soon ? coming_atoms(pool, m, NULL, 0) / atoms : 0);
+}
+
+uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon)
+{
+    uint64_t columns[SFS_DISKS_MAX], all = 0;
+    unsigned usable = 0, copies = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        columns[i] = sfs_member_usable(&pool->members[i]) ? node_columns(pool, &pool->members[i], soon) : 0;
+        usable += sfs_member_usable(&pool->members[i]);
+        all += columns[i];
+    }
+    if (usable == 1)
+        return (uint32_t)(all / 2);
+    copies = copies < usable ? copies : usable;
+    if (!copies)
+        return 0;
+    /* As many groups as there are copies on different disks. */
+    uint64_t groups = all / copies;
+    for (; groups > 0; groups--) {
+        uint64_t fit = 0;
+        for (unsigned i = 0; i < pool->member_count; i++)
+            fit += columns[i] < groups ? columns[i] : groups;
+        if (fit >= groups * copies)
+            break;
+    }
+    return (uint32_t)groups;
 }
 
 void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DISKS_MAX])
@@ -111,7 +192,8 @@ void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DIS
         const struct sfs_member *old = &pool->members[i];
         for (unsigned h = 0; old->used && old->record.replaced_by != SFS_NONE16 && h < pool->member_count; h++)
             if (pool->members[h].used && pool->members[h].record.index == old->record.replaced_by)
-                reserve[h] += old->record.atoms - old->free_atoms;
+                reserve[h] += (uint32_t)((uint64_t)(old->record.atoms - old->free_atoms) * old->record.atom_bytes /
+                                         pool->members[h].record.atom_bytes);
     }
 }
 
@@ -160,9 +242,10 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
     struct sfs_placement_wish wish = {SFS_CLASS_DATA, pool->config.failover, pool->config.optimize,
                                       pool->config.width_cap, 0};
     sfs_placement_disks(pool, disks);
+    /* With zoned disks cleaners leave alone what nodes need. */
     memset(reserve, 0, sizeof reserve);
-    if (keep)
-        sfs_reserve_atoms(pool, empty, reserve);
+    if (keep || sfs_pool_zone_bytes(pool))
+        sfs_reserve_atoms(pool, empty, !keep, reserve);
     if (!empty)
         sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {

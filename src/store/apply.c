@@ -135,6 +135,13 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
         sfs_store_lock(s);
     }
     int err = frees ? SCALEFS_OK : sfs_space_node_room(s);
+    if (err == SCALEFS_E_NOSPC && sfs_pool_zone_bytes(s->pool)) { /* perhaps what checkpoints emptied is not yet usable */
+        sfs_store_unlock(s);
+        err = sfs_ripen(s);
+        sfs_store_lock(s);
+        if (!err)
+            err = sfs_space_node_room(s);
+    }
     /* After a read, on from the same update; but what was looked at before may have changed while the lock was given up,
      * so only a whole round without a read counts. */
     bool read = false;

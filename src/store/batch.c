@@ -199,11 +199,11 @@ static int gather_again(struct sfs_batch *b);
 static int seal_row(struct sfs_batch *b)
 {
     int err;
-    if (b->job_count == IN_FLIGHT)
-        finish_job(b);
-    while ((err = send_row(b)) == SCALEFS_E_CHANGED)
-        if ((err = gather_again(b)) != SCALEFS_OK)
-            break;
+    do {
+        if (b->job_count == IN_FLIGHT)
+            finish_job(b);
+        err = send_row(b);
+    } while (err == SCALEFS_E_CHANGED && (err = gather_again(b)) == SCALEFS_OK && b->open);
     if (err)
         drop_open(b);
     return err;

@@ -142,6 +142,22 @@ int sfs_care_breathe(struct sfs_care *care)
     return SCALEFS_OK;
 }
 
+bool sfs_care_away_step(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    struct sfs_group_record g;
+    if (!sfs_away_next(s, &g))
+        return false;
+    int err = sfs_away_move(s, &g);
+    if (!err)
+        err = sfs_checkpoint(s, false, false, true);
+    sfs_store_lock(s);
+    care->retry_soon = care->retry_soon || err == SCALEFS_E_BUSY;
+    care->retry = care->retry || err;
+    sfs_store_unlock(s);
+    return !err;
+}
+
 bool sfs_care_step(struct sfs_store *s)
 {
     sfs_store_lock(s);
@@ -150,7 +166,7 @@ bool sfs_care_step(struct sfs_store *s)
     if (!may)
         return false;
     struct sfs_care *care = s->care;
-    return sfs_care_pack(s) || sfs_care_owed_step(care) || sfs_care_drain_step(care) ||
+    return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_owed_step(care) || sfs_care_drain_step(care) ||
            sfs_care_convert_step(care) || sfs_care_scrub_step(care) || sfs_care_name_step(care);
 }
 

@@ -7,11 +7,6 @@
  */
 #include "store/care_internal.h"
 
-#include "store/move.h"
-
-#define ROWS_AT_ONCE 64u
-#define NODES_AT_ONCE 128u
-
 /* --- what is wanted --- */
 
 /* Parity columns that a new group of this class would get. */
@@ -70,12 +65,8 @@ static struct sfs_group *choose(struct sfs_care *care)
         struct sfs_group *g = s->pool->groups[i];
         if (!g || g->moving || !sfs_care_converts(care, g))
             continue;
-        if (g->record.state == SFS_GROUP_OPEN) {
-            g->record.state = SFS_GROUP_EVACUATING;
-            sfs_table_mark_group(s->pool, g);
-            sfs_space_close_group(s, g);
-            s->emptied = true;
-        }
+        if (g->record.state == SFS_GROUP_OPEN)
+            sfs_group_evacuate(s, g);
         if (g->in_flight > g->pins) /* rows are still being written */
             care->retry_soon = true;
         else if (g->count.live > 0 && !found)
@@ -84,110 +75,16 @@ static struct sfs_group *choose(struct sfs_care *care)
     return found;
 }
 
-/* --- nodes --- */
-
-/* Left its tree since the last checkpoint: the map still has it, and it must not come into the cache again. */
-static bool is_dead(const struct sfs_store *s, uint64_t id)
-{
-    for (size_t i = 0; i < s->dead_count; i++)
-        if (s->dead[i].id == id)
-            return true;
-    return false;
-}
-
-/* The node that stands at `place`, if it is still current, becomes dirty with all that must be written with it. */
-static int dirty_ordinary(struct sfs_store *s, struct sfs_need *need, const struct sfs_node_header *h)
-{
-    for (;;) {
-        struct sfs_extent e;
-        int err = sfs_extents_get(s, need, h->id, &e);
-        if (err == SCALEFS_E_NEED_NODE) {
-            err = sfs_need_load(s, need);
-            if (!err)
-                continue;
-        }
-        if (err || e.place.group != h->group || e.place.offset != h->offset)
-            return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
-        if (is_dead(s, h->id))
-            return SCALEFS_OK;
-        struct sfs_node *n = sfs_cache_get(s, h->id);
-        if (n) {
-            sfs_cache_dirty(s, n);
-            return SCALEFS_OK;
-        }
-        /* What the map says now, and the reading that begins now, go together. */
-        need->id = h->id;
-        need->tree = h->tree;
-        need->place = e.place;
-        need->checksum = e.sums[0];
-        err = sfs_need_load(s, need);
-        if (err)
-            return err;
-    }
-}
-
-static int dirty_node_at(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row)
-{
-    struct sfs_store *s = care->s;
-    struct sfs_row_image im;
-    int err = sfs_row_read(s->pool, g->group, row, 1, &im);
-    int best = err ? -1 : sfs_care_best_node(s, &im);
-    struct sfs_node_header h;
-    if (best >= 0 && sfs_node_check(im.units[best], &h) == SCALEFS_OK) {
-        struct sfs_need need;
-        sfs_need_init(&need);
-        sfs_store_lock(s);
-        if (g->class == SFS_CLASS_SYSTEM)
-            sfs_care_dirty_path(s, &need, h.tree, im.units[best]);
-        else
-            err = dirty_ordinary(s, &need, &h);
-        s->applied++;
-        sfs_need_done(s, &need);
-        sfs_store_unlock(s);
-    }
-    if (im.memory)
-        sfs_row_image_free(s->pool, &im);
-    return err;
-}
-
 /* --- steps --- */
-
-static int live_rows(struct sfs_care *care, const struct sfs_group_record *g, uint32_t *rows, size_t cap, size_t *count, bool *last)
-{
-    struct sfs_row_state *states;
-    int err = sfs_care_states(care->s, g, &states);
-    *count = 0;
-    *last = true;
-    if (err)
-        return err;
-    for (uint32_t row = 0; row < g->rows && *last; row++) {
-        if (!states[row].live)
-            continue;
-        if (*count == cap)
-            *last = false;
-        else
-            rows[(*count)++] = row;
-    }
-    sfs_free(care->s->env, states);
-    return SCALEFS_OK;
-}
 
 static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
 {
-    struct sfs_store *s = care->s;
-    uint32_t rows[NODES_AT_ONCE];
-    size_t count, moved = 0;
+    uint64_t bytes;
     bool last;
-    if (g->class == SFS_CLASS_LANDING)
-        return sfs_move_landing(s, g->group);
-    int err = live_rows(care, g, rows, g->class == SFS_CLASS_DATA ? ROWS_AT_ONCE : NODES_AT_ONCE, &count, &last);
-    if (!err && g->class == SFS_CLASS_DATA)
-        err = sfs_move_rows(s, g->group, rows, count, last, &moved);
-    for (size_t i = 0; i < count && !err && g->class != SFS_CLASS_DATA; i++)
-        err = dirty_node_at(care, g, rows[i]);
-    sfs_care_moved(care, (uint64_t)count * sfs_group_row_bytes(g));
+    int err = sfs_empty_some(care->s, g, SFS_EMPTY_ROWS, &bytes, &last);
+    sfs_care_moved(care, bytes);
     if (!err && (g->class != SFS_CLASS_DATA || last))
-        err = sfs_checkpoint(s, false, false, true);
+        err = sfs_checkpoint(care->s, false, false, true);
     return err;
 }
 

@@ -2,6 +2,8 @@
  *
  * A member that was replaced gives its columns to the one that takes its place, at the same atoms where they fit, or else
  * to any other. Which columns are left is the only progress that is kept, so it can stop and go on at any moment.
+ *
+ * Columns on zoned disks do not move, since they are written in order, once: such groups are emptied (empty.c), one after another.
  */
 #include "store/care_internal.h"
 
@@ -19,7 +21,7 @@ static uint64_t used_atoms(const struct sfs_pool *pool, uint16_t member)
             if (g->record.columns[c].disk == member)
                 atoms += (1ull << g->record.column_log2) / SFS_ATOM_BYTES;
     }
-    return atoms;
+    return atoms; /* of 4 MiB */
 }
 
 static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info)
@@ -36,15 +38,19 @@ static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs
     if (m->record.replaced_by != SFS_NONE16)
         return sfs_care_refuse(info, SCALEFS_E_BUSY, "Disk %u is being replaced by disk %u already. Wait until that is done.",
                                old_index, m->record.replaced_by);
-    struct sfs_geometry geometry;
-    if (sfs_geometry_of(disk->info.size_bytes, &geometry) != SCALEFS_OK)
+    uint64_t room, need = used_atoms(pool, old_index);
+    int err = sfs_disk_room(pool, disk, &room);
+    if (err == SCALEFS_E_NOTSUP)
+        return sfs_care_refuse(info, err, "%s cannot be used in this pool: its zones have not the length of the others'.",
+                               disk->info.path);
+    if (err)
         return sfs_care_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.", disk->info.path);
-    uint64_t need = used_atoms(pool, old_index);
-    if (geometry.atoms < need)
+    room /= SFS_ATOM_BYTES;
+    if (room < need)
         return sfs_care_refuse(info, SCALEFS_E_TOO_SMALL,
                                "%s cannot replace disk %u: it has room for %llu MiB, and disk %u holds %llu MiB. It is %llu MiB too "
-                               "small.", disk->info.path, old_index, (unsigned long long)geometry.atoms * 4, old_index,
-                               (unsigned long long)need * 4, (unsigned long long)(need - geometry.atoms) * 4);
+                               "small.", disk->info.path, old_index, (unsigned long long)room * 4, old_index,
+                               (unsigned long long)need * 4, (unsigned long long)(need - room) * 4);
     return SCALEFS_OK;
 }
 
@@ -198,19 +204,48 @@ static struct candidate *candidates(struct sfs_store *s, uint16_t member, size_t
     return list;
 }
 
+/* The column cannot move: its group is emptied. EXIST: that goes on; CORRUPT: it cannot be. locked, gives up the lock */
+static int empty(struct sfs_care *care, struct sfs_group *g)
+{
+    struct sfs_store *s = care->s;
+    uint32_t number = g->record.group;
+    uint64_t generation = g->record.generation;
+    sfs_group_evacuate(s, g);
+    if (g->count.live > 0)
+        return sfs_care_converts(care, g) ? SCALEFS_E_EXIST : SCALEFS_E_CORRUPT;
+    sfs_store_unlock(s);
+    int err = sfs_checkpoint(s, false, false, true); /* then it is freed */
+    sfs_store_lock(s);
+    g = sfs_group_of(s->pool, number);
+    return !err && g && g->record.generation == generation ? SCALEFS_E_BUSY : err;
+}
+
 static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t member)
 {
     struct sfs_store *s = care->s;
     uint16_t to[8];
     size_t count = 0;
+    int err = SCALEFS_E_NOSPC;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, c->group);
-    if (g && g->record.columns[c->column].disk == member)
+    bool here = g && g->record.columns[c->column].disk == member, sequential = here && g->record.sequential, zoned = false;
+    if (sequential)
+        err = empty(care, g);
+    else if (here)
         count = targets(s->pool, g, c->column, to, 8);
     sfs_store_unlock(s);
-    int err = SCALEFS_E_NOSPC;
-    for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
+    if (sequential)
+        return err;
+    for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE || err == SCALEFS_E_NOTSUP); i++) {
         err = sfs_column_move(care, c->group, c->column, to[i]);
+        zoned = zoned || err == SCALEFS_E_NOTSUP;
+    }
+    if (!zoned || (err != SCALEFS_E_NOSPC && err != SCALEFS_E_NOTSUP))
+        return err;
+    sfs_store_lock(s);
+    g = sfs_group_of(s->pool, c->group);
+    err = g && !g->moving && g->record.columns[c->column].disk == member ? empty(care, g) : SCALEFS_E_CHANGED;
+    sfs_store_unlock(s);
     return err;
 }
 
@@ -260,6 +295,8 @@ static void block(struct sfs_care *care, uint16_t index, int err)
     char why[256];
     if (err == SCALEFS_E_NOSPC)
         snprintf(why, sizeof why, "There is no room for its columns on the disks that may take them.");
+    else if (err == SCALEFS_E_CORRUPT)
+        snprintf(why, sizeof why, "Some of what it holds cannot be read.");
     else if (err == SCALEFS_E_SUSPENDED)
         snprintf(why, sizeof why, "Absent disks are needed to rebuild what it held.");
     else
@@ -281,7 +318,7 @@ static bool drain(struct sfs_care *care, uint16_t index)
     int err = count ? SCALEFS_E_NOSPC : drop(care, index), last = err;
     for (size_t i = 0; i < count; i++) {
         err = move_one(care, &list[i], index);
-        if (err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CANCELED)
+        if (err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST)
             break;
         if (err != SCALEFS_E_NOSPC || last == SCALEFS_E_NOSPC)
             last = err;
@@ -290,7 +327,7 @@ static bool drain(struct sfs_care *care, uint16_t index)
     sfs_care_count_lost(care);
     if (!err || err == SCALEFS_E_CHANGED)
         return true;
-    if (err == SCALEFS_E_CANCELED)
+    if (err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST) /* the step of conversion comes later */
         return false;
     if (last == SCALEFS_E_BUSY)
         care->retry_soon = true;

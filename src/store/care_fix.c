@@ -1,7 +1,7 @@
 /* One row, or one batch of a log, is read from all its columns, verified, and put right.
  *
  * The row is pinned when it is found live, so what is written back is what is there: bytes of a row that lives, which no one
- * else writes. What cannot be put right is noted (care_lost.c); nothing is overwritten then.
+ * else writes. On zoned disks nothing is written in place: what lives in the row moves. What cannot be put right is noted (care_lost.c); nothing is overwritten then.
  */
 #include "store/care_internal.h"
 
@@ -52,7 +52,9 @@ static void put_right(struct sfs_care *care, const struct sfs_row_image *image, 
     if (!(wrong | missing))
         return;
     bool counts = count_wrong(s, &image->group, wrong) || missing;
-    if (sfs_row_put_back(s->pool, image, wrong | missing) != SCALEFS_OK) {
+    if (image->group.sequential) {
+        sfs_away_note(s, &image->group, image->row);
+    } else if (sfs_row_put_back(s->pool, image, wrong | missing) != SCALEFS_OK) {
         sfs_store_lock(s);
         fix->failed++;
         sfs_store_unlock(s);
@@ -64,6 +66,18 @@ static void put_right(struct sfs_care *care, const struct sfs_row_image *image, 
     sfs_store_lock(s);
     fix->repaired++;
     sfs_store_unlock(s);
+}
+
+int sfs_care_mend_header(struct sfs_store *s, const struct sfs_group_record *g, unsigned c)
+{
+    if (!g->sequential)
+        return sfs_column_write_header(s->pool, g, c, &g->columns[c]);
+    sfs_store_lock(s);
+    struct sfs_group *there = sfs_group_of(s->pool, g->group);
+    if (there && there->record.generation == g->generation)
+        sfs_group_evacuate(s, there);
+    sfs_store_unlock(s);
+    return SCALEFS_OK;
 }
 
 static void add_bytes(struct sfs_care *care, struct sfs_care_fix *fix, uint64_t bytes)

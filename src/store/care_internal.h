@@ -131,6 +131,8 @@ int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, ui
 /* Verifies the batch at *at of a log, or passes over a block that begins none; moves *at on. `quiet`: nobody writes the log any
  * more, so what is no batch may be a lost one, and what nothing refers to is mended, too. */
 int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix);
+/* The header of a column is written again; of a sequential group that cannot be: all that lives in it goes elsewhere. */
+int sfs_care_mend_header(struct sfs_store *s, const struct sfs_group_record *g, unsigned c);
 /* The copy of an image of one node that is the right one, or -1. */
 int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *image);
 /* The length of the batch at `at`, and its right copy in the image (free it), or -1. NODATA: no batch begins there. */
@@ -155,6 +157,7 @@ bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tr
 int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to);
 
 /* --- steps: unlocked; false: nothing could be done --- */
+bool sfs_care_away_step(struct sfs_care *care);
 bool sfs_care_owed_step(struct sfs_care *care);
 bool sfs_care_drain_step(struct sfs_care *care);
 bool sfs_care_convert_step(struct sfs_care *care);

@@ -133,7 +133,7 @@ static int pay_headers(struct pass *p, uint16_t member)
             continue;
         int r = sfs_column_check_header(p->care->s->pool, &p->g, c);
         if (r == SCALEFS_E_CORRUPT || r == SCALEFS_E_IO)
-            err = sfs_column_write_header(p->care->s->pool, &p->g, c, &p->g.columns[c]);
+            err = sfs_care_mend_header(p->care->s, &p->g, c);
     }
     return err;
 }
@@ -158,6 +158,8 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
         err = log ? pay_log(p, end) : pay_rows(p, flushed);
     if (held)
         sfs_care_release(s, &p->g);
+    if (!err)
+        err = sfs_away_move(s, &p->g);
     sfs_care_count_lost(care);
     if (!err && p->fix.waits)
         err = SCALEFS_E_SUSPENDED;
@@ -219,6 +221,10 @@ bool sfs_care_owed_step(struct sfs_care *care)
             care->retry_soon = true;
         else if (m && m->disk)
             err = finish(care, index, care->owed.comings);
+        if (err == SCALEFS_E_BUSY) {
+            care->retry_soon = true;
+            err = SCALEFS_OK;
+        }
         did = !err && !care->retry_soon;
         if (err && err != SCALEFS_E_CANCELED) {
             char why[200];

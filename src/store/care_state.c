@@ -154,7 +154,7 @@ bool sfs_care_idle(struct sfs_store *s)
     sfs_store_lock(s);
     if (s->care && !s->pool->read_only && !s->pool->suspended) {
         size_t n = list_tasks(s, tasks, 16);
-        busy = n > 16 || s->care->busy || s->durable < s->care->applied;
+        busy = n > 16 || s->away_count || s->care->busy || s->durable < s->care->applied;
         for (size_t i = 0; i < n && i < 16; i++)
             busy = busy || tasks[i].state == SCALEFS_TASK_RUNNING;
     }

@@ -111,18 +111,30 @@ static bool is_system(uint32_t tree)
     return tree == SFS_TREE_EXTENT_MAP || tree == SFS_TREE_SPACE;
 }
 
+void sfs_checkpoint_needs(struct sfs_store *s, size_t more_ordinary, size_t more_system, size_t *ordinary, size_t *system)
+{
+    *ordinary = more_ordinary;
+    *system = more_system;
+    for (struct sfs_node *n = s->dirty.head.next; n != &s->dirty.head; n = n->next)
+        *(is_system(n->tree) ? system : ordinary) += 1;
+    /* Each ordinary node touches at most a leaf of the map and two of the space tree; the inner nodes above them are few. */
+    size_t more = (*ordinary + s->dead_count) * 3 + 32, cached = more_system, cursor = 0;
+    uint64_t id;
+    void *value;
+    while (sfs_map_next(&s->nodes, &cursor, &id, &value))
+        cached += is_system(((struct sfs_node *)value)->tree);
+    if (*system + more > cached + cached / 8 + 16 + *ordinary / 16)
+        more = cached - *system + cached / 8 + 16 + *ordinary / 16;
+    *system += more;
+}
+
 /* Are all the nodes there that the checkpoint will change, and the rows that it will fill? What was found to be so in this
  * round is not looked at again: the caller begins a new round after one in which something was read. */
 static int ready(struct sfs_store *s, struct sfs_need *need)
 {
-    size_t ordinary = 0, system = 0;
+    size_t ordinary, system;
     for (struct sfs_node *n = s->dirty.head.next; n != &s->dirty.head; n = n->next) {
-        if (is_system(n->tree)) {
-            system++;
-            continue;
-        }
-        ordinary++;
-        if (n->mark == s->round)
+        if (is_system(n->tree) || n->mark == s->round)
             continue;
         int err = sfs_btree_ready(s, need, SFS_TREE_EXTENT_MAP, (struct sfs_key){n->id, 0, 0});
         if (!err && n->place.group != SFS_NONE32)
@@ -142,15 +154,8 @@ static int ready(struct sfs_store *s, struct sfs_need *need)
             return err;
         d->mark = s->round;
     }
-    /* Each ordinary node touches at most a leaf of the map and two of the space tree; the inner nodes above them are few. */
-    size_t more = (ordinary + s->dead_count) * 3 + 32, cached = 0, cursor = 0;
-    uint64_t id;
-    void *value;
-    while (sfs_map_next(&s->nodes, &cursor, &id, &value))
-        cached += is_system(((struct sfs_node *)value)->tree);
-    if (system + more > cached + cached / 8 + 16 + ordinary / 16)
-        more = cached - system + cached / 8 + 16 + ordinary / 16;
-    return sfs_space_prepare_nodes(s, need, ordinary, system + more);
+    sfs_checkpoint_needs(s, 0, 0, &ordinary, &system);
+    return sfs_space_prepare_nodes(s, need, ordinary, system);
 }
 
 static void bury_dead(struct sfs_store *s)
@@ -248,6 +253,7 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
     struct sfs_commit_job *job = NULL;
     sfs_space_close_broken(s);
     sfs_space_free_empty(s);
+    sfs_empty_for_nodes(s);
     int err;
     bool read;
     do {
@@ -285,6 +291,23 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
     return err;
 }
 
+/* CHANGED: a disk went while the record was written. The next record says so; nothing is acknowledged before. */
+static int attempts(struct sfs_store *s, bool clean, bool exported)
+{
+    int err = SCALEFS_E_CHANGED;
+    for (unsigned tries = 0; tries <= SFS_DISKS_MAX && err == SCALEFS_E_CHANGED; tries++)
+        err = attempt(s, clean, exported);
+    return err;
+}
+
+static bool needs_room(struct sfs_store *s)
+{
+    if (!sfs_pool_zone_bytes(s->pool))
+        return false;
+    uint32_t now = sfs_groups_for_nodes(s->pool, false);
+    return now < SFS_SPARE_NODE_GROUPS / 2 && now < sfs_groups_for_nodes(s->pool, true);
+}
+
 int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force)
 {
     if (s->pool->read_only)
@@ -296,12 +319,10 @@ int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force)
     int err = SCALEFS_OK;
     if (force || s->durable < want) {
         s->checkpointing = true;
-        /* CHANGED: a disk went while the record was written. The next record says so; nothing is acknowledged before. */
-        for (unsigned tries = 0; tries <= SFS_DISKS_MAX; tries++) {
-            err = attempt(s, clean, exported);
-            if (err != SCALEFS_E_CHANGED)
-                break;
-        }
+        err = attempts(s, clean, exported);
+        /* The next one must find room, too; what was emptied on zoned disks becomes usable some commits later. */
+        for (unsigned i = 0; i <= SFS_REUSE_AFTER && !err && needs_room(s); i++)
+            err = attempts(s, clean, exported);
         s->checkpointing = false;
         s->last_checkpoint_error = err;
         sfs_cond_broadcast(&s->checkpoint_done);
@@ -309,6 +330,14 @@ int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force)
     sfs_store_unlock(s);
     if (err)
         sfs_log(s->env, SFS_LOG_ERROR, "store", err, "a checkpoint failed: %s", scalefs_error_text(err));
+    return err;
+}
+
+int sfs_ripen(struct sfs_store *s)
+{
+    int err = SCALEFS_OK;
+    for (unsigned i = 0; i < SFS_REUSE_AFTER + 1 && !err; i++)
+        err = sfs_checkpoint(s, false, false, true);
     return err;
 }
 

@@ -60,6 +60,12 @@ struct sfs_row_pin {
     uint32_t group, row;
 };
 
+/* Right bytes were found for wrong ones in a row that cannot be written in place: what lives there is to go elsewhere. */
+struct sfs_away {
+    uint32_t group, row;
+    uint64_t generation;
+};
+
 /* New groups whose column headers must be written before their first row. */
 struct sfs_fresh {
     uint32_t *groups;
@@ -118,8 +124,13 @@ struct sfs_store {
     bool opening[SFS_CLASSES][2]; /* a task is opening a group for this */
     unsigned heading;             /* groups in the table whose headers are on their way: no record may name them */
     bool emptied; /* some group may hold nothing live any more */
+    struct {
+        uint64_t generation, live, committed;
+    } emptying; /* the group of nodes that is being emptied, as it was when that was last tried (empty.c) */
     struct sfs_row_pin *row_pins;
     size_t row_pin_count, row_pin_cap;
+    struct sfs_away *away; /* what care has to move (empty.c) */
+    size_t away_count, away_cap;
     bool making_room; /* one task at a time compacts */
     struct sfs_cond room_made;
 
@@ -219,7 +230,31 @@ int sfs_space_node_room(struct sfs_store *s);
  * groups. NEED_NODE as everywhere; NOSPC. locked. */
 int sfs_space_prepare_nodes(struct sfs_store *s, struct sfs_need *need, size_t metadata, size_t system);
 
+/* --- empty.c: the one way in which groups are emptied --- */
+#define SFS_EMPTY_ROWS 64u
+/* What lives in these rows of a group goes elsewhere: extents at once, nodes (they become dirty) with the next checkpoint; of a log
+ * always all. `last`: nothing else lives in the group. unlocked. */
+int sfs_empty_rows(struct sfs_store *s, const struct sfs_group_record *g, const uint32_t *rows, size_t count, bool last);
+/* The same for the first live rows of the group, about `most`; *last: these were all. unlocked. */
+int sfs_empty_some(struct sfs_store *s, const struct sfs_group_record *g, size_t most, uint64_t *bytes, bool *last);
+/* Instead of writing in place, in a sequential group: care moves what lives in the row. unlocked. */
+void sfs_away_note(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row);
+/* Moves what was noted of the group. BUSY: its log is being written. unlocked; a step of care */
+int sfs_away_move(struct sfs_store *s, const struct sfs_group_record *g);
+bool sfs_away_next(struct sfs_store *s, struct sfs_group_record *g); /* a group of which something was noted. unlocked */
+/* The group takes nothing any more; care empties it. locked. */
+void sfs_group_evacuate(struct sfs_store *s, struct sfs_group *g);
+/* Within a checkpoint, before nodes get places: on zoned disks, nodes of groups with few live ones become dirty, so that there is
+ * always room for more. locked, gives up the lock. */
+void sfs_empty_for_nodes(struct sfs_store *s);
+/* The group of data on zoned disks with the least alive in it is emptied. NOSPC: none is worth it. unlocked. */
+int sfs_empty_for_data(struct sfs_store *s);
+
 /* --- checkpoint.c --- */
+/* How many nodes a checkpoint would write now, at most, if so many more became dirty. locked. */
+void sfs_checkpoint_needs(struct sfs_store *s, size_t more_ordinary, size_t more_system, size_t *ordinary, size_t *system);
+/* Groups that were freed become usable after some more commits: these. unlocked. */
+int sfs_ripen(struct sfs_store *s);
 int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force); /* unlocked */
 int sfs_background_start(struct sfs_store *s);
 void sfs_background_stop(struct sfs_store *s);

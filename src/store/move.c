@@ -389,7 +389,7 @@ static uint32_t worst_group(struct sfs_store *s, const bool *looked, uint32_t co
     sfs_store_lock(s);
     for (uint32_t i = 0; i < s->pool->group_cap && i < count; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->record.class != SFS_CLASS_DATA || g->moving || looked[i])
+        if (!g || g->record.class != SFS_CLASS_DATA || g->record.sequential || g->moving || looked[i])
             continue;
         uint64_t used = g->count.used_rows * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
         uint64_t dead = used > g->count.live ? used - g->count.live : 0;
@@ -406,7 +406,7 @@ static uint32_t worst_group(struct sfs_store *s, const bool *looked, uint32_t co
 #define COMPACT_BYTES (32u << 20)
 
 /* Rows of one or, where one has too few, several groups, until more than two whole rows come free. */
-static int compact(struct sfs_store *s)
+static int compact_rows(struct sfs_store *s)
 {
     uint32_t rows[COMPACT_ROWS], cap = s->pool->group_cap;
     bool *looked = sfs_zalloc(s->env, cap + 1);
@@ -441,6 +441,18 @@ static int compact(struct sfs_store *s)
     return err ? err : moved > 0 ? SCALEFS_OK : SCALEFS_E_NOSPC;
 }
 
+static int compact(struct sfs_store *s)
+{
+    int err = compact_rows(s);
+    /* Nodes may have room that is coming back. */
+    for (unsigned tries = 0; err == SCALEFS_E_NOSPC && tries < 2 && sfs_pool_zone_bytes(s->pool); tries++) {
+        err = tries ? sfs_ripen(s) : SCALEFS_OK;
+        if (!err)
+            err = sfs_empty_for_data(s);
+    }
+    return err;
+}
+
 /* A log that is not being filled (any more, or since the last opening). */
 static uint32_t closed_landing(struct sfs_store *s)
 {
@@ -462,16 +474,9 @@ bool sfs_move_landing_next(struct sfs_store *s, int *err)
     if (group == SFS_NONE32)
         return false;
     *err = sfs_move_landing(s, group);
+    if (*err == SCALEFS_E_CHANGED) /* somebody else packs it */
+        *err = SCALEFS_OK;
     return true;
-}
-
-/* Rows and columns that were freed become usable after some more commits. */
-static int ripen(struct sfs_store *s)
-{
-    int err = SCALEFS_OK;
-    for (unsigned i = 0; i < SFS_REUSE_AFTER + 1 && !err; i++)
-        err = sfs_checkpoint(s, false, false, true);
-    return err;
 }
 
 int sfs_pack_logs(struct sfs_store *s)
@@ -485,7 +490,7 @@ int sfs_pack_logs(struct sfs_store *s)
 int sfs_settle(struct sfs_store *s)
 {
     int err = sfs_pack_logs(s);
-    return err ? err : ripen(s);
+    return err ? err : sfs_ripen(s);
 }
 
 static int gain_room(struct sfs_store *s, bool harder)
@@ -495,7 +500,7 @@ static int gain_room(struct sfs_store *s, bool harder)
         return err;
     if (harder) {
         err = compact(s);
-        return err ? err : ripen(s);
+        return err ? err : sfs_ripen(s);
     }
     sfs_store_lock(s);
     uint64_t dead = 0;
@@ -509,7 +514,7 @@ static int gain_room(struct sfs_store *s, bool harder)
     if (room)
         return SCALEFS_OK;
     err = compact(s);
-    return err ? err : ripen(s);
+    return err ? err : sfs_ripen(s);
 }
 
 int sfs_make_room(struct sfs_store *s, bool harder)

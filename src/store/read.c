@@ -108,6 +108,10 @@ static void put_back(struct sfs_store *s, uint64_t id, const struct sfs_extent *
     struct sfs_extent now;
     if (look_up(s, id, &now) != SCALEFS_OK || !same_place(&now, e))
         return;
+    if (image->group.sequential) {
+        sfs_away_note(s, &image->group, image->row);
+        return;
+    }
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, image->group.group);
     bool pinned = g && g->record.generation == image->group.generation && !g->moving &&
@@ -214,7 +218,9 @@ static int rebuild_copies(struct sfs_store *s, const struct copy_check *check, s
     }
     /* A landing log's blocks are shared with neighbours that were not verified: only whole nodes go back in place; landed
      * data is soon written anew elsewhere. */
-    if (check->node && bad && !s->pool->read_only) {
+    if (check->node && bad && g.sequential) {
+        sfs_away_note(s, &g, first);
+    } else if (check->node && bad && !s->pool->read_only) {
         sfs_store_lock(s);
         struct sfs_group *now = sfs_group_of(s->pool, place.group);
         bool pinned = now && now->record.generation == g.generation && !now->moving &&

@@ -124,8 +124,7 @@ static void check_headers(struct scrub *x)
     sfs_store_unlock(s);
     for (unsigned c = 0; c < (unsigned)x->g.k + x->g.m && !fresh; c++) {
         int err = sfs_column_check_header(s->pool, &x->g, c);
-        if ((err != SCALEFS_E_CORRUPT && err != SCALEFS_E_IO) ||
-            sfs_column_write_header(s->pool, &x->g, c, &x->g.columns[c]) != SCALEFS_OK)
+        if ((err != SCALEFS_E_CORRUPT && err != SCALEFS_E_IO) || sfs_care_mend_header(s, &x->g, c) != SCALEFS_OK)
             continue;
         x->fix.repaired++;
         sfs_member_checksum_error(s->pool, x->g.columns[c].disk);

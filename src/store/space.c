@@ -268,7 +268,8 @@ static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
 static int take_from(struct sfs_store *s, struct sfs_group *g, uint32_t *row)
 {
     int err;
-    while ((err = sfs_group_take_row(s->pool, g, row)) == SCALEFS_OK && sfs_row_pinned(s, g->record.group, *row))
+    while ((err = sfs_group_take_row(s->pool, g, row)) == SCALEFS_OK && !g->record.sequential &&
+           sfs_row_pinned(s, g->record.group, *row))
         sfs_group_row_done(s->pool, g); /* freed while it is mended: it counts as freed just now */
     if (err)
         g->store = (void *)(uintptr_t)(s->pool->committed + 1); /* not before the next commit */
@@ -285,8 +286,8 @@ int sfs_space_take(struct sfs_store *s, enum sfs_class class, unsigned t, bool u
     for (;;) {
         err = have_group(s, class, t, use_reserve);
         struct sfs_group *g = s->open_groups[class][err ? !t : t]; /* without any other, that of the other temperature */
-        if (err && (err != SCALEFS_E_NOSPC || !g || !usable(s, g)))
-            break;
+        if (err && (err != SCALEFS_E_NOSPC || !g || !usable(s, g) || (t == 0 && g->record.sequential)))
+            break; /* (the cleaners' group of zoned disks is theirs: see sfs_space_count) */
         int none = g->record.sequential ? sfs_group_promise_row(s->pool, g, row) : take_from(s, g, row);
         if (none == SCALEFS_OK) {
             err = none;
@@ -419,7 +420,8 @@ static bool reopen(struct sfs_store *s, enum sfs_class class)
     bool any = false;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->record.class != class || g->record.state != SFS_GROUP_EVACUATING || g->moving)
+        if (!g || g->record.class != class || g->record.state != SFS_GROUP_EVACUATING || g->moving ||
+            g->closed)
             continue;
         g->record.state = SFS_GROUP_OPEN;
         sfs_table_mark_group(s->pool, g);
@@ -518,7 +520,7 @@ void sfs_space_free_empty(struct sfs_store *s)
     s->emptied = false;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->count.live != 0 || g->in_flight || g->allocating || g->moving)
+        if (!g || g->count.live != 0 || g->in_flight || g->allocating || g->moving || sfs_group_unused(g))
             continue;
         sfs_free(s->env, g->rows);
         g->rows = NULL;
@@ -535,6 +537,12 @@ static uint32_t free_rows(const struct sfs_group *g)
     return g->record.state == SFS_GROUP_OPEN && room > taken ? room - taken : 0;
 }
 
+/* What is moved out of sequential groups must find room, or no more of them are emptied: nobody else fills that group. */
+static bool for_cleaners(const struct sfs_store *s, const struct sfs_group *g)
+{
+    return g->record.sequential && s->open_groups[SFS_CLASS_DATA][1] == g;
+}
+
 void sfs_space_count(struct sfs_store *s)
 {
     struct sfs_pool *pool = s->pool;
@@ -547,9 +555,12 @@ void sfs_space_count(struct sfs_store *s)
             continue;
         if (g->record.class == SFS_CLASS_DATA) {
             uint64_t payload = sfs_group_row_bytes(&g->record) - SFS_BLOCK, live = payload * g->count.used_rows;
-            room += payload * free_rows(g);
-            s->scattered += live > g->count.live ? live - g->count.live : 0;
             row = payload > row ? payload : row;
+            if (g->record.sequential) /* dead rows come free with the whole group */
+                live = payload * (g->record.rows - sfs_group_room(g));
+            s->scattered += live > g->count.live ? live - g->count.live : 0;
+            if (!for_cleaners(s, g))
+                room += payload * free_rows(g);
         } else if (g->record.class == SFS_CLASS_METADATA) {
             nodes += sfs_group_room(g);
         } else if (g->record.class == SFS_CLASS_SYSTEM) {
@@ -561,11 +572,13 @@ void sfs_space_count(struct sfs_store *s)
     /* What has landed will want wide rows, and does not fill them; the next fsync will want a log; and where the cleaner has no
      * group to come, it needs some rows. */
     landed += landed / 8 + (landed ? row : 0);
-    const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0];
+    const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0], *cleaners = s->open_groups[SFS_CLASS_DATA][1];
     unsigned copies_of_log = pool->config.failover + 1u;
-    if (!s->open_groups[SFS_CLASS_LANDING][0])
-        landed += wide ? (uint64_t)SFS_ATOM_BYTES * copies_of_log * wide->record.k / (wide->record.k + wide->record.m)
-                       : SFS_ATOM_BYTES;
+    uint32_t zone = sfs_pool_zone_bytes(pool), log = zone ? zone : SFS_ATOM_BYTES;
+    if (zone || !s->open_groups[SFS_CLASS_LANDING][0])
+        landed += wide ? (uint64_t)log * copies_of_log * wide->record.k / (wide->record.k + wide->record.m) : log;
+    if (zone && !(cleaners && for_cleaners(s, cleaners))) /* they will have a group of their own */
+        landed += wide ? row * wide->record.rows : zone;
     if (!sfs_groups_cleanable(pool))
         landed += CLEANER_ROWS * row;
     s->free_estimate = room > landed ? room - landed : 0;
@@ -586,7 +599,10 @@ void sfs_space_count(struct sfs_store *s)
     /* A node that is written takes one or two of the system trees with it. */
     if (nodes > system)
         nodes = system;
-    nodes += columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
+    if (zone)
+        nodes += (uint64_t)sfs_groups_for_nodes(pool, true) / 2 * (zone / SFS_NODE_BYTES - 1);
+    else
+        nodes += columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
     s->node_room = nodes;
     size_t limit = (size_t)(nodes / 6);
     s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;

@@ -40,6 +40,7 @@ static void free_store(struct sfs_store *s)
     sfs_free(s->env, s->dead);
     sfs_free(s->env, s->fresh.groups);
     sfs_free(s->env, s->row_pins);
+    sfs_free(s->env, s->away);
     sfs_free(s->env, s);
 }
 
@@ -153,20 +154,11 @@ int sfs_store_probe(void *context, struct sfs_pool *pool)
     return err;
 }
 
-/* The pool keeps zoned disks' rules; the store does not empty their groups yet (docs/DESIGN.md, "Shingled disks"). */
-static bool has_zoned(const struct sfs_pool *pool)
-{
-    for (unsigned i = 0; i < pool->member_count; i++)
-        if (pool->members[i].used && pool->members[i].record.layout == SFS_LAYOUT_ZONED)
-            return true;
-    return false;
-}
-
 int sfs_store_open(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_store_options *o, struct sfs_store **store,
                    struct scalefs_error_info *info)
 {
     struct sfs_store *s;
-    int err = has_zoned(pool) && !pool->read_only ? SCALEFS_E_NOTSUP : make(env, pool, o, &s);
+    int err = make(env, pool, o, &s);
     if (err) {
         sfs_pool_close(pool);
         return err;

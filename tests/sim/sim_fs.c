@@ -2,6 +2,7 @@
  * parts divide the work: sim_fs.h.
  *
  * Usage: sim_fs [--mode cut|fault|tiny|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
+ *               [--zoned draw|none|mixed|all]
  * Without --seeds: SCALEFS_SIM_SEEDS of the environment, else a few. A seed whose run did too little (counts below) counts
  * as failed. --until-failure is for builds that are broken on purpose: the first seed that fails is the success.
  */
@@ -22,7 +23,7 @@ static const struct variant {
 } variants[] = {{"cut", MODE_CUT, false}, {"fault", MODE_FAULT, false}, {"tiny", MODE_CUT, true}};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
-enum { LIVES_MIN = 4, LIVES_MAX = 24, OPERATIONS_MIN = 200, CHECKPOINTS_MIN = 3, REUSED_MIN = 1 };
+enum { LIVES_MIN = 4, LIVES_MAX = 24, OPERATIONS_MIN = 200, CHECKPOINTS_MIN = 3, REUSED_MIN = 1, ZONE = 4 << 20 };
 
 void wrong(struct model *m, const char *format, ...)
 {
@@ -191,7 +192,29 @@ static void work(struct world *w, void *arg)
 
 /* --- a seed --------------------------------------------------------------------------------------------------------------- */
 
-static struct model *model_new(const struct variant *v, bool verbose, struct world *w)
+void zoned_disk(struct model *m, struct sim_disk_options *o, bool spare)
+{
+    uint64_t zones = spare ? 84 : (m->tiny ? 28 : 48) + (m->disks == 1 ? 12 : 0) + prng_below(&m->zones, 9) * (m->tiny ? 1 : 4);
+    if (m->zoned == ZONED_NONE)
+        return;
+    o->size_bytes = zones * ZONE; /* with columns of whole zones others need more room, too */
+    if (m->zoned == ZONED_MIXED && prng_chance(&m->zones, 1, 2))
+        return;
+    o->zone_bytes = ZONE;
+    o->zone_capacity = m->zone_capacity;
+    o->sector_bytes = prng_chance(&m->zones, 1, 2) ? 512 : 4096;
+    o->discard = false;
+}
+
+static void choose_zones(struct model *m, uint64_t seed, enum zoned zoned)
+{
+    prng_stream(&m->zones, seed, 700);
+    uint64_t draw = prng_below(&m->zones, 6);
+    m->zoned = zoned != ZONED_DRAW ? zoned : draw == 0 ? ZONED_ALL : draw == 1 ? ZONED_MIXED : ZONED_NONE;
+    m->zone_capacity = prng_chance(&m->zones, 1, 2) ? ZONE : ZONE - (1 << 20) - 12288;
+}
+
+static struct model *model_new(uint64_t seed, const struct variant *v, enum zoned zoned, bool verbose, struct world *w)
 {
     struct model *m = calloc(1, sizeof *m);
     enum mode mode = v->mode;
@@ -204,6 +227,7 @@ static struct model *model_new(const struct variant *v, bool verbose, struct wor
     m->tiny = v->tiny;
     unsigned most = v->tiny ? 3 : mode == MODE_FAULT ? 5 : 6;
     m->disks = (mode == MODE_FAULT ? 2 : 1) + (unsigned)prng_below(p, most);
+    choose_zones(m, seed, zoned);
     m->failover = (unsigned)prng_below(p, m->disks < 4 ? m->disks : 4);
     if (mode == MODE_FAULT && !m->failover)
         m->failover = 1;
@@ -231,6 +255,7 @@ static struct model *model_new(const struct variant *v, bool verbose, struct wor
         uint64_t mib = v->tiny ? 40 + prng_below(p, 5) * 4 : 64 + prng_below(p, 5) * 16;
         struct sim_disk_options o = {.size_bytes = mib << 20, .discard = prng_chance(p, 1, 2),
                                      .mean_latency_ns = 100000 + prng_below(p, 400000)};
+        zoned_disk(m, &o, false);
         sim_farm_add(w->farm, &o);
     }
     return m;
@@ -314,22 +339,35 @@ struct total {
     bool until_failure;
 };
 
-static bool run_seed(uint64_t seed, const struct variant *v, bool verbose, struct total *total, uint64_t *digest)
+static const char *zoned_name(enum zoned zoned)
+{
+    return zoned == ZONED_ALL ? " zoned" : zoned == ZONED_MIXED ? " partly zoned" : "";
+}
+
+static bool run_seed(uint64_t seed, const struct variant *v, enum zoned zoned, bool verbose, struct total *total, uint64_t *digest)
 {
     struct world w;
     world_init(&w, prng_mix(seed, (uint64_t)(v - variants) + 1));
-    struct model *m = model_new(v, verbose, &w);
+    struct model *m = model_new(seed, v, zoned, verbose, &w);
     bool good = run_lives(m);
+    for (unsigned i = 0; i < sim_farm_count(w.farm) && good; i++) {
+        const struct sim_disk_stats *st = sim_disk_stats(sim_farm_disk(w.farm, i));
+        if (st->refused && !st->faults[SIM_FAULT_WRITE_ERROR]) { /* what was sent behind a write that fails is refused */
+            printf("# disk %u had to refuse writes that were not at the write pointer\n", i);
+            good = false;
+        }
+    }
     bool counts = enough(&m->counts);
     const struct counts *c = &m->counts;
-    printf("%s%sok - %s seed %llu: %u disks, failover %u, %u clients; %llu lives, %llu cuts, %llu kills, %llu operations, "
+    printf("%s%sok - %s seed %llu: %u%s disks, failover %u, %u clients; %llu lives, %llu cuts, %llu kills, %llu operations, "
            "%llu checkpoints, %llu rows reused, %llu refused for room; digest %016llx\n",
-           total->until_failure ? "# " : "", good && counts ? "" : "not ", v->name, N(seed), m->disks, m->failover, m->clients, N(c->lives), N(c->cuts),
+           total->until_failure ? "# " : "", good && counts ? "" : "not ", v->name, N(seed), m->disks, zoned_name(m->zoned), m->failover, m->clients, N(c->lives), N(c->cuts),
            N(c->kills), N(c->operations), N(c->checkpoints), N(c->reused), N(c->full), N(w.digest));
     if (good && !counts)
         printf("# too little was done for the seed to count\n");
     if (!good)
-        printf("# again: sim_fs --mode %s --seed %llu -v\n", v->name, N(seed));
+        printf("# again: sim_fs --mode %s --seed %llu%s -v\n", v->name, N(seed),
+               zoned == ZONED_ALL ? " --zoned all" : zoned == ZONED_MIXED ? " --zoned mixed" : zoned == ZONED_NONE ? " --zoned none" : "");
     fflush(stdout);
     add(&total->counts, c);
     total->seeds++;
@@ -341,11 +379,11 @@ static bool run_seed(uint64_t seed, const struct variant *v, bool verbose, struc
     return good && counts;
 }
 
-static bool run_seed_twice(uint64_t seed, const struct variant *v, bool verbose, struct total *total)
+static bool run_seed_twice(uint64_t seed, const struct variant *v, enum zoned zoned, bool verbose, struct total *total)
 {
     uint64_t first, second;
-    bool good = run_seed(seed, v, verbose, total, &first);
-    good = run_seed(seed, v, false, total, &second) && good;
+    bool good = run_seed(seed, v, zoned, verbose, total, &first);
+    good = run_seed(seed, v, zoned, false, total, &second) && good;
     if (first != second) {
         printf("not ok - %s seed %llu ran in two different ways\n", v->name, N(seed));
         total->failed++;
@@ -356,6 +394,7 @@ static bool run_seed_twice(uint64_t seed, const struct variant *v, bool verbose,
 struct arguments {
     uint64_t first, seeds;
     const char *mode; /* NULL: all */
+    enum zoned zoned;
     bool verbose, until_failure, twice, bad;
 };
 
@@ -378,6 +417,11 @@ static struct arguments parse(int argc, char **argv)
         } else if (next && !strcmp(argv[i], "--seed")) {
             a.first = strtoull(argv[++i], NULL, 0);
             a.seeds = 1;
+        } else if (next && !strcmp(argv[i], "--zoned")) {
+            i++;
+            a.zoned = !strcmp(next, "none") ? ZONED_NONE : !strcmp(next, "mixed") ? ZONED_MIXED
+                      : !strcmp(next, "all") ? ZONED_ALL : ZONED_DRAW;
+            a.bad = a.bad || (a.zoned == ZONED_DRAW && strcmp(next, "draw"));
         } else if (next && !strcmp(argv[i], "--mode")) {
             a.mode = argv[++i];
             bool known = !strcmp(next, "all");
@@ -420,7 +464,7 @@ int main(int argc, char **argv)
     struct total total = {.until_failure = a.until_failure};
     if (a.bad) {
         fprintf(stderr, "usage: sim_fs [--mode cut|fault|tiny|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
-                        "[-v]\n");
+                        "[-v] [--zoned draw|none|mixed|all]\n");
         return 2;
     }
     uint64_t digest;
@@ -431,8 +475,8 @@ int main(int argc, char **argv)
             const struct variant *v = &variants[i];
             if (a.mode && strcmp(a.mode, "all") && strcmp(a.mode, v->name))
                 continue;
-            bool good = a.twice ? run_seed_twice(seed, v, a.verbose, &total)
-                                : run_seed(seed, v, a.verbose, &total, &digest);
+            bool good = a.twice ? run_seed_twice(seed, v, a.zoned, a.verbose, &total)
+                                : run_seed(seed, v, a.zoned, a.verbose, &total, &digest);
             if (a.until_failure && !good && total.failed)
                 caught(v->name);
         }

@@ -162,6 +162,7 @@ struct shared {
 };
 
 enum mode { MODE_CUT = 1, MODE_FAULT = 2 };
+enum zoned { ZONED_DRAW, ZONED_NONE, ZONED_MIXED, ZONED_ALL };
 
 struct counts {
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
@@ -173,6 +174,9 @@ struct model {
     enum mode mode;
     bool verbose, tiny; /* `tiny`: disks so small that the pool is often full */
     unsigned disks, failover, clients;
+    enum zoned zoned;       /* which disks are host-managed zoned ones */
+    uint64_t zone_capacity; /* of theirs */
+    struct prng zones;      /* for these choices */
     struct sfs_store_options store_options;
     struct sfs_fs_options fs_options;
     uint64_t file_max;    /* bytes */
@@ -202,6 +206,9 @@ struct model {
     char problems[20][160]; /* that the check found */
     unsigned problem_count;
 };
+
+/* In some seeds the next disk is zoned. */
+void zoned_disk(struct model *m, struct sim_disk_options *o, bool spare);
 
 #define N(x) ((unsigned long long)(x))
 /* Fails the run. */

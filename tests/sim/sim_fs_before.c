@@ -6,33 +6,48 @@
 
 #include "format/format.h"
 
-/* The sequence number in a slot of a disk; 0: no record. */
-static uint64_t seq_at(struct sim_disk *d, uint32_t slot)
+/* One block of the head of a disk. */
+static void transfer(struct world *w, struct sfs_disk *disk, enum sfs_io_op op, uint32_t slot, uint8_t *block)
 {
-    uint8_t block[SFS_BLOCK];
+    struct sfs_io io = {.disk = disk, .op = op, .offset = SFS_RING_OFFSET + (uint64_t)slot * SFS_BLOCK, .buf = block,
+                        .len = SFS_BLOCK};
+    if (sfs_io_run(w->env, &io, 1) != SCALEFS_OK)
+        sim_fail(w->sim, "a commit record cannot be read or written");
+}
+
+/* The sequence number in a slot of a disk; 0: no record. */
+static uint64_t seq_at(struct world *w, struct sfs_disk *disk, uint32_t slot, uint8_t *block)
+{
     struct sfs_commit c;
-    sim_disk_peek(d, SFS_RING_OFFSET + (uint64_t)slot * SFS_BLOCK, block, SFS_BLOCK);
+    transfer(w, disk, SFS_IO_READ, slot, block);
     return sfs_commit_decode(block, slot, &c) ? 0 : c.seq;
 }
 
-/* False: there is no older record. */
-static bool wipe_newest(struct sim_farm *farm)
+static void wipe_newest(struct world *w, void *arg)
 {
-    static const uint8_t zeros[SFS_BLOCK];
+    bool *older = arg; /* is there another record? */
+    struct sfs_disk *disks[DISKS];
+    uint8_t *block = sfs_alloc_io(w->env, SFS_BLOCK);
     uint64_t newest = 0;
-    unsigned records = 0;
-    for (unsigned i = 0; i < sim_farm_count(farm); i++) {
+    unsigned records = 0, count = sim_farm_count(w->farm);
+    world_open_disks(w, disks);
+    for (unsigned i = 0; i < count; i++) {
         for (uint32_t slot = 0; slot < SFS_RING_SLOTS; slot++) {
-            uint64_t seq = seq_at(sim_farm_disk(farm, i), slot);
+            uint64_t seq = seq_at(w, disks[i], slot, block);
             newest = seq > newest ? seq : newest;
             records += i == 0 && seq;
         }
     }
     uint32_t slot = (uint32_t)(newest % SFS_RING_SLOTS);
-    for (unsigned i = 0; i < sim_farm_count(farm); i++)
-        if (seq_at(sim_farm_disk(farm, i), slot) == newest)
-            sim_disk_poke(sim_farm_disk(farm, i), SFS_RING_OFFSET + (uint64_t)slot * SFS_BLOCK, zeros, SFS_BLOCK);
-    return records > 1;
+    for (unsigned i = 0; i < count; i++) {
+        if (seq_at(w, disks[i], slot, block) != newest)
+            continue;
+        memset(block, 0, SFS_BLOCK);
+        transfer(w, disks[i], SFS_IO_WRITE, slot, block);
+    }
+    world_close_disks(w, disks);
+    sfs_free(w->env, block);
+    *older = records > 1;
 }
 
 static void check(struct world *w, void *arg)
@@ -52,8 +67,8 @@ bool before_check(struct model *m)
 {
     struct world *present = m->w, copy = *present;
     copy.farm = sim_farm_copy(present->farm, prng_mix(present->seed, 77));
-    bool good = true;
-    if (wipe_newest(copy.farm)) {
+    bool older = false, good = world_live(&copy, &(struct world_life){.main = wipe_newest, .arg = &older}) == SIM_FINISHED;
+    if (good && older) {
         enum sim_end end = world_live(&copy, &(struct world_life){.main = check, .arg = m});
         good = end == SIM_FINISHED;
         if (!good)

@@ -28,6 +28,7 @@ void chaos_begin(struct model *m)
         m->member[i] = (uint16_t)(i + 1); /* as a new pool numbers them */
     for (unsigned i = 0; i < SPARES; i++) {
         struct sim_disk_options o = {.size_bytes = 144u << 20, .discard = prng_chance(p, 1, 2), .mean_latency_ns = 200000};
+        zoned_disk(m, &o, true);
         sim_farm_add(m->w->farm, &o);
     }
     m->rates = (struct sim_rates){.read_error = some(p, 4000), .read_error_sticky = some(p, 2000),
@@ -91,7 +92,7 @@ static void look(struct model *m, struct standing *st)
         st->absent += !member->disk;
         st->behind += member->disk && !member->complete;
         if (member->disk)
-            seen[sim_disk_index(sim_disk_of(member->disk))] = member->record.index;
+            seen[sim_disk_index(world_disk_of(member->disk))] = member->record.index;
         for (unsigned d = 0; d < DISKS && !member->disk; d++)
             if (m->member[d] == member->record.index)
                 seen[d] = member->record.index;
@@ -169,7 +170,7 @@ static void bring_back(struct model *m, unsigned i)
         sim_disk_return(d);
         m->counts.returned++;
     }
-    if (!m->member[i] || sim_disk_open(d, m->w->env, &handle))
+    if (!m->member[i] || world_open_disk(m->w, i, &handle))
         return; /* its old handle is not yet closed */
     trace(m, "chaos: disk %u (member %u) comes back", i, m->member[i]);
     int err = sfs_care_online(m->store, handle, &info);
@@ -196,7 +197,7 @@ static void replace(struct model *m, unsigned old, unsigned spare)
     struct scalefs_error_info info = {0};
     /* What it takes over from a good disk must be as safe as it was there. */
     if (!m->member[old] || m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) ||
-        sim_disk_open(sim_farm_disk(m->w->farm, spare), m->w->env, &handle))
+        world_open_disk(m->w, spare, &handle))
         return;
     trace(m, "chaos: disk %u (member %u) is replaced by disk %u", old, m->member[old], spare);
     uint16_t index = m->member[old];

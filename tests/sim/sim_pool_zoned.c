@@ -11,7 +11,6 @@
 #include "disk/zoned_head.h"
 #include "pool/pool.h"
 #include "sim/world.h"
-#include "store/store.h"
 
 enum { DISKS_MAX = 6, ROWS_MAX = 20000, LIVES = 6, WRITERS = 3, ZONE = 4 << 20 };
 #define ALIVE UINT64_MAX
@@ -343,16 +342,6 @@ static void work(struct world *w, void *arg)
     sfs_pool_close(r.pool);
 }
 
-/* The store does not write to such a pool yet. */
-static void refused(struct world *w, void *arg)
-{
-    struct run r = {.w = w, .m = arg};
-    struct sfs_store *s;
-    struct scalefs_error_info info = {0};
-    enter(&r);
-    NEED(w, sfs_store_open(w->env, r.pool, &(struct sfs_store_options){0}, &s, &info) == SCALEFS_E_NOTSUP);
-}
-
 static bool run_seed(uint64_t seed)
 {
     struct world w;
@@ -376,7 +365,6 @@ static bool run_seed(uint64_t seed)
         good = (end == SIM_FINISHED || end == SIM_CUT) &&
                world_live(&w, &(struct world_life){.main = verify, .arg = m}) == SIM_FINISHED;
     }
-    good = good && world_live(&w, &(struct world_life){.main = refused, .arg = m}) == SIM_FINISHED;
     uint64_t resets = 0, refusals = 0;
     for (unsigned i = 0; i < m->disks; i++) {
         resets += sim_disk_stats(sim_farm_disk(w.farm, i))->resets;

@@ -27,7 +27,7 @@ struct model {
     size_t count, cap;
     uint64_t issued, acked;
     uint32_t next_version;
-    unsigned disks, failover;
+    unsigned disks, failover, zoned;
     uint32_t state[SLOTS + KEYS]; /* as of `issued` */
     uint64_t transactions, checkpoints, extents;
     bool formatted;
@@ -329,9 +329,19 @@ static bool run_seed(uint64_t seed, struct model *total)
     struct model *m = calloc(1, sizeof *m);
     m->disks = 1 + (unsigned)(prng_next(&w.prng) % DISKS_MAX);
     m->failover = (unsigned)(prng_next(&w.prng) % (m->disks < 3 ? m->disks : 3));
+    unsigned kind = (unsigned)prng_below(&w.prng, 3); /* no zoned disk, some, all */
+    uint64_t capacity = prng_below(&w.prng, 2) ? 4u << 20 : (3u << 20) - 12288;
     for (unsigned i = 0; i < m->disks; i++) {
         struct sim_disk_options o = {.size_bytes = (64 + prng_next(&w.prng) % 3 * 32) << 20, .discard = true,
                                      .mean_latency_ns = 200000};
+        if (kind)
+            o.size_bytes = (200 + prng_below(&w.prng, 3) * 32) << 20;
+        if (kind == 2 || (kind && prng_below(&w.prng, 2))) {
+            o.zone_bytes = 4u << 20;
+            o.zone_capacity = capacity;
+            o.discard = false;
+            m->zoned++;
+        }
         sim_farm_add(w.farm, &o);
     }
     bool good = world_live(&w, &(struct world_life){.main = format, .arg = m}) == SIM_FINISHED;
@@ -343,8 +353,10 @@ static bool run_seed(uint64_t seed, struct model *total)
         if (good)
             good = world_live(&w, &(struct world_life){.main = verify, .arg = m}) == SIM_FINISHED;
     }
-    printf("%sok - seed %llu: %u disks, failover %u, %llu transactions, %llu extents, digest %016llx\n",
-           good ? "" : "not ", (unsigned long long)seed, m->disks, m->failover, (unsigned long long)m->transactions,
+    for (unsigned i = 0; i < m->disks; i++)
+        good = good && !sim_disk_stats(sim_farm_disk(w.farm, i))->refused;
+    printf("%sok - seed %llu: %u disks (%u zoned), failover %u, %llu transactions, %llu extents, digest %016llx\n",
+           good ? "" : "not ", (unsigned long long)seed, m->disks, m->zoned, m->failover, (unsigned long long)m->transactions,
            (unsigned long long)m->extents, (unsigned long long)w.digest);
     fflush(stdout);
     total->transactions += m->transactions;

@@ -1,5 +1,6 @@
 /* Running worlds one after another. See world.h. */
 #include "sim/world.h"
+#include "disk/zoned_head.h"
 #include "sim/sim_internal.h"
 
 #include <inttypes.h>
@@ -123,12 +124,39 @@ enum sim_end world_live(struct world *w, const struct world_life *life)
     return end;
 }
 
+int world_open_disk(struct world *w, unsigned index, struct sfs_disk **handle)
+{
+    struct sfs_disk *raw;
+    *handle = NULL;
+    int err = sim_disk_open(sim_farm_disk(w->farm, index), w->env, &raw);
+    if (err)
+        return err;
+    if (!raw->info.zoned) {
+        *handle = raw;
+        return SCALEFS_OK;
+    }
+    err = sfs_zoned_head_open(w->env, raw, handle);
+    if (err == SCALEFS_E_NOT_A_POOL || err == SCALEFS_E_CORRUPT) { /* empty, or its making was cut */
+        err = sfs_zoned_head_format(w->env, raw);
+        if (!err)
+            err = sfs_zoned_head_open(w->env, raw, handle);
+    }
+    if (err)
+        raw->ops->close(raw);
+    return err;
+}
+
+struct sim_disk *world_disk_of(struct sfs_disk *handle)
+{
+    return sim_disk_of(handle->info.head_bytes ? sfs_zoned_head_inner(handle) : handle);
+}
+
 void world_open_disks(struct world *w, struct sfs_disk **handles)
 {
     for (unsigned i = 0; i < sim_farm_count(w->farm); i++) {
         struct sim_disk *d = sim_farm_disk(w->farm, i);
         handles[i] = NULL;
-        if (!sim_disk_is_away(d) && sim_disk_open(d, w->env, &handles[i]) != SCALEFS_OK)
+        if (!sim_disk_is_away(d) && world_open_disk(w, i, &handles[i]) != SCALEFS_OK && !sim_disk_is_away(d))
             sim_fail(w->sim, "%s cannot be opened", sim_disk_name(d));
     }
 }

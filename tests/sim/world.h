@@ -56,7 +56,12 @@ enum sim_end world_live(struct world *w, const struct world_life *life);
 /* What is called after the report when a world aborts; it may end the process in another way. */
 void world_on_abort(void (*fn)(void));
 
-/* Within a life: opens a handle on every disk of the farm that is present, NULL for the others;
+/* Within a life: opens a handle on a disk of the farm. A zoned one gets a head that can be written anywhere (zoned_head.h); where
+ * it has none yet, an empty one is made. BUSY, GONE as sim_disk_open. */
+int world_open_disk(struct world *w, unsigned index, struct sfs_disk **handle);
+/* The simulated disk behind such a handle. */
+struct sim_disk *world_disk_of(struct sfs_disk *handle);
+/* Opens a handle on every disk of the farm that is present, NULL for the others;
  * handles has sim_farm_count() places. The run fails when that fails. */
 void world_open_disks(struct world *w, struct sfs_disk **handles);
 void world_close_disks(struct world *w, struct sfs_disk **handles);
