@@ -77,7 +77,8 @@ static void refusals_life(struct world *w, void *arg)
 {
     (void)arg;
     struct sfs_disk *disks[DISKS_MAX];
-    world_open_disks(w, disks);
+    for (unsigned i = 0; i < sim_farm_count(w->farm); i++) /* as they are: a zoned one without a head */
+        MUST(w, sim_disk_open(sim_farm_disk(w->farm, i), w->env, &disks[i]));
     static const struct {
         struct sfs_pool_format how;
         unsigned first, count;
