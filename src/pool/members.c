@@ -189,20 +189,33 @@ unsigned sfs_members_absent(const struct sfs_pool *pool)
     return count;
 }
 
-/* More columns away than the group bears, and at least one of them may come back. */
-static bool group_waits(struct sfs_pool *pool, const struct sfs_group *g)
+/* Columns without a disk; of them *hope may come back. */
+static unsigned columns_away(struct sfs_pool *pool, const struct sfs_group *g, unsigned *hope)
 {
-    unsigned away = 0, hope = 0;
-    if (!g->count.live && !g->allocating && !g->in_flight)
-        return false;
+    unsigned away = 0;
+    *hope = 0;
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
         const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
         if (m && m->disk)
             continue;
         away++;
-        hope += m && !sfs_member_failed(m);
+        *hope += m && !sfs_member_failed(m);
     }
-    return away > g->record.m && hope;
+    return away;
+}
+
+bool sfs_group_bears(struct sfs_pool *pool, const struct sfs_group *g)
+{
+    unsigned hope;
+    return columns_away(pool, g, &hope) <= g->record.m;
+}
+
+/* More columns away than the group bears, and at least one of them may come back. What holds nothing is not waited for:
+ * nothing is written to it any more. */
+static bool group_waits(struct sfs_pool *pool, const struct sfs_group *g)
+{
+    unsigned hope;
+    return (g->count.live || g->in_flight) && columns_away(pool, g, &hope) > g->record.m && hope;
 }
 
 void sfs_pool_judge(struct sfs_pool *pool)

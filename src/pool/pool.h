@@ -196,6 +196,7 @@ int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group);
 void sfs_group_free(struct sfs_pool *pool, struct sfs_group *group);
 /* True when every column's disk is present (a catching-up member counts as present). locked. */
 bool sfs_group_whole(struct sfs_pool *pool, const struct sfs_group *group);
+bool sfs_group_bears(struct sfs_pool *pool, const struct sfs_group *group); /* locked: no more columns are away than it has parity */
 /* A row whose state is dead, whose freeing is old enough; marks it taken (in_flight++, txn = now). SFS_E_NOSPC when the
  * group has none; rows must be loaded. Sequential groups hand out write_row, write_row + 1 … only. locked. */
 int sfs_group_take_row(struct sfs_pool *pool, struct sfs_group *group, uint32_t *row);

@@ -254,7 +254,7 @@ static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
     while (s->opening[class][t])
         sfs_cond_wait(&s->room_made, s->lock);
     struct sfs_group *g = s->open_groups[class][t];
-    if (g && (g->moving || g->closed))
+    if (g && (g->moving || g->closed || !sfs_group_bears(s->pool, g)))
         close_open(s, class, t);
     if (s->open_groups[class][t])
         return SCALEFS_OK;

@@ -154,6 +154,8 @@ static void pull(struct model *m, unsigned i)
         /* It counts as affected from now on, also when the power goes in the middle of this. */
         sim_disk_make_unreadable(d, 0, 0);
         int err = sfs_care_offline(m->store, m->member[i], &info);
+        if (err == SCALEFS_E_SUSPENDED)
+            print_groups(m);
         if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && !unlucky(err))
             wrong(m, "disk %u does not go offline: %s: %s", m->member[i], scalefs_error_text(err), info.text);
     }
