@@ -132,15 +132,24 @@ size_t sim_env_blocks(const struct sim_env *sim, size_t *oldest_bytes, uint64_t 
 
 /* Memory -------------------------------------------------------------------------------------- */
 
+#define PAGE 4096u
+
+/* What code may ask of an address, whether a device can use it as it is, is chosen here and not by the C library: every
+ * other block that is large enough for it is at the beginning of a page. */
 void *sim_memory_alloc(struct sfs_env *env, size_t bytes, size_t align)
 {
     struct sim_env *sim = env->context;
     fiber_quiet();
+    size_t off_page = 0;
     if (align < 16)
         align = 16;
-    void *raw = sim_must(malloc(sizeof(struct sim_block) + bytes + align));
+    if (align < PAGE && bytes >= PAGE) {
+        align = PAGE;
+        off_page = sim->next_block % 2 ? 0 : 16;
+    }
+    void *raw = sim_must(malloc(sizeof(struct sim_block) + bytes + align + off_page));
     uintptr_t user = (uintptr_t)raw + sizeof(struct sim_block) + align - 1;
-    user &= ~(uintptr_t)(align - 1);
+    user = (user & ~(uintptr_t)(align - 1)) + off_page;
     struct sim_block *b = (struct sim_block *)user - 1;
     b->raw = raw;
     b->bytes = bytes;

@@ -55,14 +55,6 @@ static bool take_entry(void *context, const struct scalefs_dirent *entry)
     return !f->trouble;
 }
 
-static uint8_t *memory(size_t bytes)
-{
-    uint8_t *p = malloc(bytes + 1);
-    if (!p)
-        abort();
-    return p;
-}
-
 static void take_values(struct model *m, struct found_node *n, const struct client *c)
 {
     uint32_t type = n->attr.mode & SCALEFS_S_IFMT;
@@ -70,17 +62,17 @@ static void take_values(struct model *m, struct found_node *n, const struct clie
     if (type == SCALEFS_S_IFREG) {
         if (n->attr.size > 4 * m->file_max + (1u << 20))
             wrong(m, "client %u: inode %llu has %llu bytes", c->number, N(ino), N(n->attr.size));
-        n->bytes = memory(n->attr.size);
+        n->bytes = scratch(m, n->attr.size);
         int err = sfs_fs_read(m->fs, ino, 0, n->bytes, n->attr.size, &n->len);
         if (err || n->len != n->attr.size)
             wrong(m, "client %u: reading inode %llu, %llu bytes: %zu, %s", c->number, N(ino), N(n->attr.size), n->len,
                   scalefs_error_text(err));
     } else if (type == SCALEFS_S_IFLNK) {
-        n->bytes = memory(4096);
+        n->bytes = scratch(m, 4096);
         MUST(m, sfs_fs_readlink(m->fs, ino, (char *)n->bytes, 4096, &n->len));
     }
     for (int i = 0; i < XATTRS && (type == SCALEFS_S_IFREG || type == SCALEFS_S_IFDIR); i++) {
-        n->xattr[i] = memory(65536);
+        n->xattr[i] = scratch(m, 65536);
         int err = sfs_fs_getxattr(m->fs, ino, xattr_name(i), n->xattr[i], 65536, &n->xattr_len[i]);
         n->has_xattr[i] = err == SCALEFS_OK;
         if (err && err != SCALEFS_E_NODATA)
@@ -122,12 +114,12 @@ static struct found *take(struct model *m, const struct client *c)
     return f;
 }
 
-static void found_free(struct found *f)
+static void found_free(struct model *m, struct found *f)
 {
     for (unsigned i = 0; i < f->node_count; i++) {
-        free(f->nodes[i].bytes);
+        scratch_free(m, f->nodes[i].bytes);
         for (int x = 0; x < XATTRS; x++)
-            free(f->nodes[i].xattr[x]);
+            scratch_free(m, f->nodes[i].xattr[x]);
     }
     free(f);
 }
@@ -151,7 +143,9 @@ static bool differs(struct matching *x, const char *what, int node)
 
 static bool same_value(const struct value *v, const uint8_t *found, size_t len)
 {
-    uint8_t *want = memory(v->len);
+    uint8_t *want = malloc(v->len + 1);
+    if (!want)
+        abort();
     value_fill(v, want);
     bool same = v->len == len && !memcmp(want, found, len);
     free(want);
@@ -347,7 +341,7 @@ static void verify_clients(struct model *m)
     for (unsigned i = 0; i < m->clients; i++) {
         trace(m, "# client %u: %zu of %zu operations since the last sync are there", i, count[i], x[i].c->op_count);
         rebase(&m->client[i], &x[i]);
-        found_free(x[i].f);
+        found_free(m, x[i].f);
     }
     free(x);
 }
