@@ -54,6 +54,10 @@ struct sfs_segs {
     uint64_t memory; /* what they take */
 };
 void sfs_fs_segs_clear(struct sfs_env *env, struct sfs_segs *s);
+static inline uint64_t sfs_fs_segs_end(const struct sfs_segs *s) /* behind the last byte; 0: none */
+{
+    return s->count ? s->list[s->count - 1].offset + s->list[s->count - 1].len : 0;
+}
 /* The first segment that ends behind `offset`; s->count: none. */
 size_t sfs_fs_segs_find(const struct sfs_segs *s, uint64_t offset);
 /* Overwrites and adds. NOMEM: a first part may have been taken. */

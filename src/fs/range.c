@@ -108,8 +108,8 @@ int sfs_fs_resize(struct sfs_fs *fs, struct sfs_inode *inode, struct sfs_inode_v
         uint64_t disk_size = inode->disk_size;
         sfs_tx_init(&tx, fs->store);
         value->size = size;
-        /* With data in memory the new size must wait for it (invariant 1). */
-        if (!inode->dirty.count && !inode->flushing.count)
+        /* Data in memory that lies behind the size on disk must come with it or before it (invariant 1). */
+        if (sfs_fs_segs_end(&inode->dirty) <= disk_size && sfs_fs_segs_end(&inode->flushing) <= disk_size)
             inode->disk_size = size;
         err = sfs_fs_commit_value(fs, &tx, inode, value);
         if (err)
