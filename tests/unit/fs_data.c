@@ -216,6 +216,25 @@ static void size_waits_for_the_data(void)
     fixture_end(&f);
 }
 
+/* What is being rewritten within the file does not hold a new size back: a later operation could be durable without it. */
+static void grows_at_once_when_nothing_waits_behind_its_end(void)
+{
+    struct fixture f;
+    fixture_begin(&f, NULL);
+    uint64_t file = make_file(&f, ROOT, "file");
+    put_text(&f, file, 0, "first");
+    CHECK_OK(sfs_fs_fsync(f.fs, file));
+    put_text(&f, file, 1, "IRS");
+    CHECK_OK(resize(&f, file, 20));
+    make_file(&f, ROOT, "later");
+    CHECK_OK(sfs_store_sync(f.store)); /* the bytes in memory are not written */
+    fixture_crash(&f);
+    CHECK(find(&f, ROOT, "later") != 0);
+    CHECK_EQ(attr_of(&f, file).size, 20);
+    reads(&f, file, 0, (const uint8_t *)"first", 5);
+    fixture_end(&f);
+}
+
 /* A file of many extents (every other kilobyte written and flushed). */
 static uint64_t make_ragged(struct fixture *f, const char *name, unsigned pieces)
 {
@@ -711,6 +730,7 @@ int main(int argc, char **argv)
     RUN(memory_is_bounded);
     RUN(truncated);
     RUN(size_waits_for_the_data);
+    RUN(grows_at_once_when_nothing_waits_behind_its_end);
     RUN(deletions_and_truncations_are_bounded);
     RUN(crashes_within_deletions_are_finished);
     RUN(holes_and_seeking);
