@@ -290,7 +290,8 @@ struct sfs_put {
 };
 int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count);
 
-/* Plain reads of data units, nothing verified, all in flight at once. `buf` is 4096-aligned and has room for the aligned
+/* Plain reads of data units, nothing verified, all in flight at once; what an absent disk has of a row with parity is computed
+ * from the other columns. `buf` is 4096-aligned and has room for the aligned
  * superset of [offset, offset + len): the data begins at buf + (offset & 4095). For k = 1, `copy` chooses the column
  * (0xff: any that is present and not owed; spread over the copies). result: OK, IO, GONE (no disk). */
 struct sfs_get {

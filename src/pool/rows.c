@@ -363,9 +363,19 @@ static uint8_t choose_copy(const struct sfs_get *get, const struct sfs_group_rec
     return best;
 }
 
-/* The requests of one get; returns how many. With ios NULL only counts. */
+/* A piece of a data unit whose disk is not there: the same bytes of k other units of its row give it. */
+struct hole {
+    size_t io;
+    uint32_t group, row, in_unit, len;
+    uint8_t k, column;
+    size_t first; /* of its requests */
+    uint8_t sources[SFS_COLUMNS_MAX];
+    bool found;
+};
+
+/* The requests of one get; returns how many. `at`: how many there are before them. */
 static size_t pieces_of(struct sfs_get *get, const struct sfs_group_record *g, const struct sfs_target *targets,
-                        struct sfs_io *ios)
+                        struct sfs_io *ios, size_t at, struct hole *holes, size_t *hole_count)
 {
     uint64_t offset = get->place.offset & ~(uint64_t)(SFS_BLOCK - 1);
     uint64_t end = (get->place.offset + get->len + SFS_BLOCK - 1) & ~(uint64_t)(SFS_BLOCK - 1);
@@ -387,6 +397,10 @@ static size_t pieces_of(struct sfs_get *get, const struct sfs_group_record *g, c
         uint64_t in_unit = in_row % unit, len = unit - in_unit < end - offset ? unit - in_unit : end - offset;
         /* What is certainly owed is not worth reading where it can be rebuilt. */
         bool skip = t->standing == SFS_OWED && g->m;
+        if (g->m && (skip || !t->disk))
+            holes[(*hole_count)++] = (struct hole){.io = at + n, .group = g->group, .row = (uint32_t)row,
+                                                   .in_unit = (uint32_t)in_unit, .len = (uint32_t)len, .k = g->k,
+                                                   .column = (uint8_t)(in_row / unit)};
         ios[n++] = (struct sfs_io){.disk = skip ? NULL : t->disk, .op = SFS_IO_READ, .len = len, .buf = buf,
                                    .offset = sfs_unit_offset(g, t, (uint32_t)row) + in_unit};
         buf += len;
@@ -400,6 +414,79 @@ static size_t pieces_bound(const struct sfs_get *get)
     return (size_t)get->len / (32u << 10) + 3; /* units have at least 32 KiB where k > 1 */
 }
 
+/* --- around what is absent --- */
+
+/* The k columns that a hole is computed from, and their requests into `memory`. locked */
+static bool plan_hole(struct sfs_pool *pool, struct hole *h, struct sfs_io *ios, uint8_t *memory)
+{
+    struct sfs_group_record g;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    if (!sfs_group_resolve(pool, h->group, h->row, 1, &g, targets) || g.k != h->k)
+        return false;
+    unsigned n = 0;
+    for (unsigned c = 0; c < (unsigned)g.k + g.m && n < g.k; c++) {
+        if (c == h->column || !targets[c].disk || targets[c].standing == SFS_OWED)
+            continue;
+        ios[n] = (struct sfs_io){.disk = targets[c].disk, .op = SFS_IO_READ, .len = h->len,
+                                 .buf = memory + (size_t)n * h->len,
+                                 .offset = sfs_unit_offset(&g, &targets[c], h->row) + h->in_unit};
+        h->sources[n++] = (uint8_t)c;
+    }
+    return n == g.k;
+}
+
+/* The bytes of the hole, if all that they need was read. Nothing is verified here, as in plain reading. */
+static bool fill_hole(struct sfs_pool *pool, const struct hole *h, const struct sfs_io *ios, uint8_t *out)
+{
+    uint8_t *units[SFS_COLUMNS_MAX] = {NULL};
+    unsigned last = h->sources[h->k - 1], columns = last < h->k ? h->k : last + 1u;
+    uint64_t unknown = 0;
+    for (unsigned n = 0; n < h->k; n++) {
+        if (ios[n].result) {
+            sfs_member_error(pool, ios[n].disk, SFS_IO_READ, ios[n].result);
+            return false;
+        }
+        units[h->sources[n]] = ios[n].buf;
+    }
+    units[h->column] = out;
+    for (unsigned c = 0; c < columns; c++)
+        unknown |= units[c] ? 0 : 1ull << c;
+    return sfs_parity_rebuild(h->k, columns - h->k, h->len, units, 1ull << h->column, unknown);
+}
+
+/* What could not be asked for is computed, all of it at once; the request then counts as done. */
+static void fill_holes(struct sfs_pool *pool, struct sfs_io *pieces, struct hole *holes, size_t count)
+{
+    size_t total = 0, bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        total += holes[i].k;
+        bytes += (size_t)holes[i].k * holes[i].len;
+    }
+    struct sfs_io *ios = sfs_zalloc(pool->env, total * sizeof *ios);
+    uint8_t *memory = sfs_alloc_io(pool->env, bytes);
+    if (ios && memory) {
+        size_t at = 0;
+        uint8_t *room = memory;
+        sfs_mutex_lock(&pool->lock);
+        for (size_t i = 0; i < count; i++) {
+            holes[i].first = at;
+            holes[i].found = plan_hole(pool, &holes[i], ios + at, room);
+            at += holes[i].found ? holes[i].k : 0;
+            room += (size_t)holes[i].k * holes[i].len;
+        }
+        unsigned epoch = sfs_pool_io_begin(pool);
+        sfs_mutex_unlock(&pool->lock);
+        if (at)
+            sfs_io_run(pool->env, ios, at);
+        for (size_t i = 0; i < count; i++)
+            if (holes[i].found && fill_hole(pool, &holes[i], ios + holes[i].first, pieces[holes[i].io].buf))
+                pieces[holes[i].io].result = SCALEFS_OK;
+        sfs_pool_io_end(pool, epoch);
+    }
+    sfs_free(pool->env, memory);
+    sfs_free(pool->env, ios);
+}
+
 void sfs_get_many(struct sfs_pool *pool, struct sfs_get *gets, size_t count)
 {
     struct sfs_group_record g;
@@ -408,12 +495,14 @@ void sfs_get_many(struct sfs_pool *pool, struct sfs_get *gets, size_t count)
     for (size_t i = 0; i < count; i++)
         bound += pieces_bound(&gets[i]);
     struct sfs_io *ios = sfs_alloc(pool->env, (bound + 1) * sizeof *ios);
-    size_t *first = sfs_alloc(pool->env, (count + 1) * sizeof *first);
-    if (!ios || !first) {
+    size_t *first = sfs_alloc(pool->env, (count + 1) * sizeof *first), hole_count = 0;
+    struct hole *holes = sfs_alloc(pool->env, (bound + 1) * sizeof *holes);
+    if (!ios || !first || !holes) {
         for (size_t i = 0; i < count; i++)
             gets[i].result = SCALEFS_E_NOMEM;
         sfs_free(pool->env, ios);
         sfs_free(pool->env, first);
+        sfs_free(pool->env, holes);
         return;
     }
     sfs_mutex_lock(&pool->lock);
@@ -427,7 +516,7 @@ void sfs_get_many(struct sfs_pool *pool, struct sfs_get *gets, size_t count)
         uint32_t row = sfs_group_row_of(&group->record, gets[i].place.offset);
         uint32_t last = sfs_group_row_of(&group->record, gets[i].place.offset + gets[i].len - 1);
         sfs_group_resolve(pool, gets[i].place.group, row, last - row + 1, &g, targets);
-        at += pieces_of(&gets[i], &g, targets, ios + at);
+        at += pieces_of(&gets[i], &g, targets, ios + at, at, holes, &hole_count);
         SFS_ASSERT(at <= bound);
     }
     first[count] = at;
@@ -435,6 +524,8 @@ void sfs_get_many(struct sfs_pool *pool, struct sfs_get *gets, size_t count)
     sfs_mutex_unlock(&pool->lock);
     if (at)
         sfs_io_run(pool->env, ios, at);
+    if (hole_count)
+        fill_holes(pool, ios, holes, hole_count);
     for (size_t i = 0; i < count; i++) {
         if (first[i] < first[i + 1])
             gets[i].result = SCALEFS_OK;
@@ -448,6 +539,7 @@ void sfs_get_many(struct sfs_pool *pool, struct sfs_get *gets, size_t count)
         }
     }
     sfs_pool_io_end(pool, epoch);
+    sfs_free(pool->env, holes);
     sfs_free(pool->env, first);
     sfs_free(pool->env, ios);
 }

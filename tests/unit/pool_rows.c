@@ -342,25 +342,19 @@ static void what_could_be_wrong_can_be_tried(void)
 
 /* --- plain reads --- */
 
-static void gets_life(struct world *w, void *arg)
+enum { RANGE_ROWS = 4, GETS = 12 };
+
+/* Ranges of rows 0 … RANGE_ROWS − 1, many in one call, are what was written. */
+static void get_ranges(struct world *w, struct sfs_pool *pool, const struct sfs_group_record *g, const struct row *r)
 {
-    (void)arg;
-    enum { ROWS = 4, GETS = 12 };
-    make_pool(w, 1, 0);
-    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
-    struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
-    size_t bytes = sfs_group_row_bytes(&g->record);
-    struct row r[ROWS];
-    for (uint32_t i = 0; i < ROWS; i++)
-        put_row(w, pool, g, i, &r[i]);
-    NEED(w, g->record.k >= 3);
+    size_t bytes = sfs_group_row_bytes(g);
     for (unsigned round = 0; round < 40; round++) {
         struct sfs_get gets[GETS];
         for (unsigned i = 0; i < GETS; i++) {
-            uint32_t row = (uint32_t)prng_below(&w->prng, ROWS);
+            uint32_t row = (uint32_t)prng_below(&w->prng, RANGE_ROWS);
             uint32_t from = (uint32_t)prng_below(&w->prng, bytes);
             uint32_t len = 1 + (uint32_t)prng_below(&w->prng, bytes - from);
-            gets[i] = (struct sfs_get){.place = {g->record.group, row * bytes + from}, .len = len, .copy = 0xff,
+            gets[i] = (struct sfs_get){.place = {g->group, row * bytes + from}, .len = len, .copy = 0xff,
                                        .buf = sfs_alloc_io(w->env, len + 2 * SIM_PAGE)};
         }
         sfs_get_many(pool, gets, GETS);
@@ -371,6 +365,20 @@ static void gets_life(struct world *w, void *arg)
             sfs_free(w->env, gets[i].buf);
         }
     }
+}
+
+static void gets_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 1, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
+    size_t bytes = sfs_group_row_bytes(&g->record);
+    struct row r[RANGE_ROWS];
+    for (uint32_t i = 0; i < RANGE_ROWS; i++)
+        put_row(w, pool, g, i, &r[i]);
+    NEED(w, g->record.k >= 3);
+    get_ranges(w, pool, &g->record, r);
     /* Places that cannot be, as they could come from a disk. */
     uint8_t *buf = sfs_alloc_io(w->env, 8192);
     struct sfs_get bad[] = {{.place = {g->record.group + 1, 0}, .len = 10, .buf = buf, .copy = 0xff},
@@ -387,9 +395,11 @@ static void gets_life(struct world *w, void *arg)
     NEED_EQ(w, one.result, SCALEFS_E_IO);
     NEED_EQ(w, sfs_member_of(pool, g->record.columns[1].disk)->record.read_errors, 1);
     MUST(w, sfs_member_offline(pool, g->record.columns[1].disk, NULL));
+    get_ranges(w, pool, &g->record, r); /* computed from the others */
+    MUST(w, sfs_member_offline(pool, g->record.columns[0].disk, NULL));
     sfs_get_many(pool, &one, 1);
     NEED_EQ(w, one.result, SCALEFS_E_GONE);
-    for (uint32_t i = 0; i < ROWS; i++)
+    for (uint32_t i = 0; i < RANGE_ROWS; i++)
         sfs_free(w->env, r[i].data);
     sfs_free(w->env, buf);
     sfs_pool_close(pool);
