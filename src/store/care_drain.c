@@ -228,7 +228,7 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     int err = SCALEFS_E_NOSPC;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, c->group);
-    bool here = g && g->record.columns[c->column].disk == member, sequential = here && g->record.sequential, zoned = false;
+    bool here = g && g->record.columns[c->column].disk == member, sequential = here && g->record.sequential;
     if (sequential)
         err = empty(care, g);
     else if (here)
@@ -236,11 +236,10 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     sfs_store_unlock(s);
     if (sequential)
         return err;
-    for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE || err == SCALEFS_E_NOTSUP); i++) {
+    for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
         err = sfs_column_move(care, c->group, c->column, to[i]);
-        zoned = zoned || err == SCALEFS_E_NOTSUP;
-    }
-    if (!zoned || (err != SCALEFS_E_NOSPC && err != SCALEFS_E_NOTSUP))
+    /* Not to the next best, which what lives here may lean on already: new groups use the zoned disk as well. */
+    if (err != SCALEFS_E_NOTSUP)
         return err;
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, c->group);
