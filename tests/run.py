@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 
@@ -28,6 +29,7 @@ BUILD = os.path.join(ROOT, os.environ.get("SCALEFS_BUILD", "build"))
 JOBS = int(os.environ.get("JOBS", "0")) or os.cpu_count() or 1
 MARK = "SCALEFS_TEST_RUN"  # what we start carries this in its environment
 RUN_ID = uuid.uuid4().hex
+STOPPED = threading.Event()
 BUILD_TIMEOUT = 1200
 # gcc's own word: with sanitizers this warning is wrong too often.
 NO_GUESSES = "-Wno-maybe-uninitialized"
@@ -87,6 +89,8 @@ def run(command, timeout, env=None, cwd=ROOT, mark=RUN_ID):
     """(output, status); status None when the time ran out. Ends the whole process group then."""
     full = dict(os.environ, **(env or {}))
     full[MARK] = mark
+    if STOPPED.is_set():
+        return "", 143
     with tempfile.TemporaryFile() as out:
         try:
             p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
@@ -116,6 +120,17 @@ def our_processes(mark):
                     yield int(pid)
         except OSError:
             pass
+
+
+def stop(*_):
+    """Asked to end: what was started ends now, nothing more is started, and the cleaning up follows."""
+    STOPPED.set()
+    for pid in our_processes(RUN_ID):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    sys.exit(143)
 
 
 def clean_up(folder, mark=RUN_ID):
@@ -377,7 +392,8 @@ def main():
     for name in chosen:
         if name not in STAGES:
             sys.exit(f"there is no stage {name}; --list names them")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, stop)
     scratch = tempfile.mkdtemp(prefix="scalefs-test.")
     os.chmod(scratch, 0o711)  # some tests act as another user below it
     os.environ["TMPDIR"] = os.path.join(scratch, "tmp")  # what is started leaves nothing elsewhere

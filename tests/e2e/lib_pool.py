@@ -109,10 +109,13 @@ def equal(a, b, what=""):
 
 
 def refused(errno_wanted, function, *args, **kwargs):
+    """`errno_wanted`: one, or several of which any will do."""
+    wanted = errno_wanted if isinstance(errno_wanted, tuple) else (errno_wanted,)
     try:
         function(*args, **kwargs)
     except OSError as e:
-        equal(os.strerror(e.errno), os.strerror(errno_wanted), f"errno of {function}")
+        if e.errno not in wanted:
+            raise AssertionError(f"{function}: {e}, not {' or '.join(os.strerror(n) for n in wanted)}") from e
         return
     raise AssertionError(f"{function} {args} was not refused")
 
