@@ -236,11 +236,11 @@ int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, ui
 
 /* --- logs --- */
 
-/* Does this copy hold the batch whole: its summary and all its extents? */
-static bool batch_right(const struct sfs_group_record *g, uint64_t at, const uint8_t *bytes, uint32_t length)
+/* Does this copy hold the batch of that txn whole: its summary and all its extents? */
+static bool batch_right(const struct sfs_group_record *g, uint64_t at, const uint8_t *bytes, uint32_t length, uint64_t txn)
 {
     struct sfs_summary sum;
-    if (sfs_summary_decode(bytes, length, g->group, at, g->generation, &sum) != SCALEFS_OK || sum.kind != 1)
+    if (sfs_summary_decode(bytes, length, g->group, at, g->generation, &sum) != SCALEFS_OK || sum.kind != 1 || sum.txn != txn)
         return false;
     for (uint32_t i = 0; i < sum.entries; i++) {
         struct sfs_entry e;
@@ -260,29 +260,20 @@ static bool batch_right(const struct sfs_group_record *g, uint64_t at, const uin
     return true;
 }
 
-/* How long is the batch that begins here? NODATA: no copy has one. */
-static int batch_length(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, uint32_t *length)
+/* The newest batch that begins here: how long it is, and its txn. NODATA: no copy has one. */
+static int find_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, uint32_t *length, uint64_t *txn)
 {
     uint8_t *buf = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    struct sfs_summary sum;
     if (!buf)
         return SCALEFS_E_NOMEM;
-    uint64_t size = (uint64_t)g->rows * sfs_group_unit(g);
-    int err = SCALEFS_E_NODATA;
-    for (unsigned copy = 0; copy <= g->m && err == SCALEFS_E_NODATA; copy++)
-        for (uint32_t len = SFS_BLOCK; len <= SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK && len <= size - at; len *= 2) {
-            struct sfs_get get = {.place = {g->group, at}, .len = len, .buf = buf, .copy = (uint8_t)copy};
-            struct sfs_summary sum;
-            sfs_get_many(s->pool, &get, 1);
-            int r = get.result ? get.result : sfs_summary_decode(buf, len, g->group, at, g->generation, &sum);
-            if (!r && sum.kind == 1 && sum.length > 0 && sum.length <= size - at) {
-                *length = sum.length;
-                err = SCALEFS_OK;
-            }
-            if (r != SCALEFS_E_RANGE)
-                break;
-        }
+    int err = sfs_log_listing(s, g, at, buf, &sum);
     sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
-    return err;
+    if (err)
+        return err == SCALEFS_E_NOMEM ? err : SCALEFS_E_NODATA;
+    *length = sum.length;
+    *txn = sum.txn;
+    return SCALEFS_OK;
 }
 
 int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, struct sfs_row_image *im, int *best,
@@ -290,14 +281,15 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
 {
     *im = (struct sfs_row_image){0};
     *best = -1;
-    int err = batch_length(s, g, at, length);
+    uint64_t txn;
+    int err = find_batch(s, g, at, length, &txn);
     if (err)
         return err;
     uint32_t unit = sfs_group_unit(g);
     *length = (*length + unit - 1) / unit * unit;
     err = sfs_row_read(s->pool, g->group, (uint32_t)(at / unit), *length / unit, im);
     for (unsigned c = 0; !err && c < 1u + g->m && *best < 0; c++)
-        if (!bit_of(im->missing, c) && batch_right(g, at, im->units[c], *length))
+        if (!bit_of(im->missing, c) && batch_right(g, at, im->units[c], *length, txn))
             *best = (int)c;
     return err;
 }

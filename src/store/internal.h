@@ -263,6 +263,10 @@ void sfs_background_stop(struct sfs_store *s);
 /* The verified stored bytes of an extent: `out` has room for e->stored. Rebuilds and repairs. unlocked. */
 int sfs_read_stored(struct sfs_store *s, uint64_t id, struct sfs_extent *e, uint8_t *out);
 bool sfs_extent_verify(uint64_t id, const struct sfs_extent *e, const uint8_t *stored);
+/* The newest batch that begins at `offset` of a log, over all copies: its summary, and in `bytes` (SFS_BUFFER_SMALL) its blocks.
+ * CORRUPT: no copy has one. */
+int sfs_log_listing(struct sfs_store *s, const struct sfs_group_record *g, uint64_t offset, uint8_t *bytes,
+                    struct sfs_summary *newest);
 /* One node (k = 1), verified, from any copy; bad copies are repaired. unlocked. */
 int sfs_read_node(struct sfs_store *s, const struct sfs_need *need, uint8_t *page, uint64_t *birth);
 void sfs_note_repair(struct sfs_store *s, uint64_t repaired, uint64_t lost);

@@ -58,24 +58,44 @@ static int row_listing(struct sfs_store *s, const struct sfs_group_record *g, ui
     return err;
 }
 
+/* A copy on a disk that was away may hold an older batch: of a state that was never committed, or from before a cut. */
+int sfs_log_listing(struct sfs_store *s, const struct sfs_group_record *g, uint64_t offset, uint8_t *bytes,
+                    struct sfs_summary *newest)
+{
+    uint8_t *buf = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    if (!buf)
+        return SCALEFS_E_NOMEM;
+    bool found = false;
+    int err = SCALEFS_E_CORRUPT;
+    uint64_t size = (uint64_t)g->rows * sfs_group_unit(g);
+    for (unsigned copy = 0; copy <= g->m; copy++) {
+        struct sfs_summary sum;
+        uint32_t len = SFS_BLOCK;
+        int r = SCALEFS_E_RANGE;
+        for (; r == SCALEFS_E_RANGE && len <= SFS_BUFFER_SMALL && len <= size - offset; len *= 2) {
+            struct sfs_get get = {.place = {g->group, offset}, .len = len, .buf = buf, .copy = (uint8_t)copy};
+            sfs_get_many(s->pool, &get, 1);
+            r = get.result ? get.result : sfs_summary_decode(buf, len, g->group, offset, g->generation, &sum);
+        }
+        if (!r && (sum.kind != 1 || !sum.length || sum.length > size - offset))
+            r = SCALEFS_E_CORRUPT;
+        if (!r && (!found || sum.txn > newest->txn)) {
+            *newest = sum;
+            memcpy(bytes, buf, len / 2);
+            found = true;
+        }
+        err = r;
+    }
+    sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
+    return found ? SCALEFS_OK : err;
+}
+
 static int batch_listing(struct sfs_store *s, const struct sfs_group_record *g, uint64_t offset, struct listing *l)
 {
     l->bytes = sfs_buffer_get(s, SFS_BUFFER_SMALL);
     if (!l->bytes)
         return SCALEFS_E_NOMEM;
-    int err = SCALEFS_E_CORRUPT;
-    for (unsigned copy = 0; copy <= g->m && err; copy++) {
-        for (uint32_t len = SFS_BLOCK; err && len <= SFS_BUFFER_SMALL; len *= 2) {
-            struct sfs_get get = {.place = {g->group, offset}, .len = len, .buf = l->bytes, .copy = (uint8_t)copy};
-            sfs_get_many(s->pool, &get, 1);
-            err = get.result;
-            if (err)
-                break;
-            err = sfs_summary_decode(l->bytes, len, g->group, offset, g->generation, &l->sum);
-            if (err != SCALEFS_E_RANGE)
-                break;
-        }
-    }
+    int err = sfs_log_listing(s, g, offset, l->bytes, &l->sum);
     if (err)
         sfs_buffer_put(s, l->bytes, SFS_BUFFER_SMALL);
     return err;
