@@ -110,15 +110,14 @@ static int pay_rows(struct pass *p, uint64_t flushed)
     return err;
 }
 
-/* The log as far as it is written; held, so that its group stays. `quiet`: nobody writes it any more. Then a batch is paid
- * even if nothing refers to it: its transaction may only be on the way. */
-static int pay_log(struct pass *p, uint64_t end, bool quiet)
+/* The log as far as it is written; held, so that its group stays. */
+static int pay_log(struct pass *p, uint64_t end)
 {
     struct sfs_care *care = p->care;
     int err = SCALEFS_OK;
     for (uint64_t at = 0; at < end && !err;) {
         uint64_t before = at;
-        err = sfs_care_fix_log(care, &p->g, &at, quiet, &p->fix);
+        err = sfs_care_fix_log(care, &p->g, &at, false, &p->fix);
         sfs_care_moved(care, at - before);
         if (!err && sfs_care_stops(care))
             err = SCALEFS_E_CANCELED;
@@ -149,14 +148,14 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
     p->care = care;
     p->g = g->record;
     uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&g->record), bytes = sfs_care_column_live(g);
-    bool log = g->record.class == SFS_CLASS_LANDING, quiet = !g->allocating && g->in_flight == g->pins;
+    bool log = g->record.class == SFS_CLASS_LANDING;
     sfs_store_unlock(s);
     bool held = sfs_care_hold(s, &p->g);
     int err = held ? SCALEFS_OK : SCALEFS_E_CHANGED;
     if (!err)
         err = pay_headers(p, member);
     if (!err)
-        err = log ? pay_log(p, end, quiet) : pay_rows(p, flushed);
+        err = log ? pay_log(p, end) : pay_rows(p, flushed);
     if (held)
         sfs_care_release(s, &p->g);
     if (!err)
