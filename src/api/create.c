@@ -28,27 +28,27 @@ static int check_empty(struct sfs_env *env, struct sfs_disk *disk, bool force,
     sfs_free(env, newest);
     int probed = sfs_disk_probe(env, path, what);
     if (!probed && in_use(what))
-        return sfs_api_refuse(info, SCALEFS_E_BUSY, "%s is %s. Free it first.", path, what);
+        return sfs_refuse(info, SCALEFS_E_BUSY, "%s is %s. Free it first.", path, what);
     if (err == SCALEFS_E_IO || err == SCALEFS_E_GONE || err == SCALEFS_E_NOMEM)
-        return sfs_api_refuse(info, err, "%s cannot be read: %s.", path, scalefs_error_text(err));
+        return sfs_refuse(info, err, "%s cannot be read: %s.", path, scalefs_error_text(err));
     if (force)
         return SCALEFS_OK;
     if (!err)
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_FOREIGN,
             "%s already belongs to the ScaleFS pool \"%s\". To overwrite it, and lose what that "
             "pool has on it, use --force.",
             path, label.name);
     if (err == SCALEFS_E_VERSION || err == SCALEFS_E_CORRUPT)
-        return sfs_api_refuse(info, SCALEFS_E_FOREIGN,
-                              "%s carries a ScaleFS label that %s. To overwrite it, use --force.",
-                              path,
-                              err == SCALEFS_E_VERSION ? "a newer version wrote" : "is damaged");
+        return sfs_refuse(info, SCALEFS_E_FOREIGN,
+                          "%s carries a ScaleFS label that %s. To overwrite it, use --force.",
+                          path,
+                          err == SCALEFS_E_VERSION ? "a newer version wrote" : "is damaged");
     if (probed)
-        return sfs_api_refuse(info, probed, "What %s carries could not be found out: %s.", path,
-                              scalefs_error_text(probed));
+        return sfs_refuse(info, probed, "What %s carries could not be found out: %s.", path,
+                          scalefs_error_text(probed));
     if (what[0])
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_FOREIGN,
             "%s carries %s. To overwrite it, and lose everything on it, use --force.", path,
             strncmp(what, "holds ", 6) ? what : what + 6);
@@ -69,10 +69,10 @@ static int open_new(struct sfs_env *env, const char *path, uint64_t file_bytes,
     if (err != SCALEFS_E_NOENT)
         return sfs_api_explain(info, err);
     if (!file_bytes)
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, err, "%s does not exist. To make a file of that name, give its --size.", path);
     if (file_bytes < SFS_DISK_MIN_BYTES)
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_TOO_SMALL,
             "%s would be too small with %s: a disk needs at least %llu MiB.", path,
             size_text(file_bytes, text), (unsigned long long)(SFS_DISK_MIN_BYTES >> 20));
@@ -94,10 +94,10 @@ int sfs_api_new_disk(struct sfs_env *env, const char *path, uint64_t file_bytes,
     int err = open_new(env, path, file_bytes, disk, created, info);
     struct sfs_disk *d = *disk;
     if (!err && d->info.zoned)
-        err = sfs_api_refuse(info, SCALEFS_E_NOTSUP,
-                             "%s is a host-managed zoned disk; those are not supported yet.", path);
+        err = sfs_refuse(info, SCALEFS_E_NOTSUP,
+                         "%s is a host-managed zoned disk; those are not supported yet.", path);
     if (!err && d->info.size_bytes < SFS_DISK_MIN_BYTES)
-        err = sfs_api_refuse(
+        err = sfs_refuse(
             info, SCALEFS_E_TOO_SMALL,
             "%s is too small: it has %s, and a disk needs at least %llu MiB.", path,
             size_text(d->info.size_bytes, text), (unsigned long long)(SFS_DISK_MIN_BYTES >> 20));
@@ -131,9 +131,9 @@ static int check_name(const char *name, struct scalefs_error_info *info)
     for (size_t i = 0; i < len && !why; i++)
         if (name[i] == '/' || (unsigned char)name[i] < 32 || name[i] == 127)
             why = "it must not have slashes or control characters";
-    return why ? sfs_api_refuse(info, SCALEFS_E_INVAL,
-                                "\"%.80s\" cannot be the name of a pool: %s.", name ? name : "",
-                                why)
+    return why ? sfs_refuse(info, SCALEFS_E_INVAL,
+                            "\"%.80s\" cannot be the name of a pool: %s.", name ? name : "",
+                            why)
                : SCALEFS_OK;
 }
 
@@ -146,16 +146,16 @@ static int check_options(const struct scalefs_create_options *o, const char *con
     if (err)
         return err;
     if (count > SFS_DISKS_MAX)
-        return sfs_api_refuse(info, SCALEFS_E_INVAL, "A pool has at most %u disks.", SFS_DISKS_MAX);
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A pool has at most %u disks.", SFS_DISKS_MAX);
     if (o->failover > 31)
-        return sfs_api_refuse(info, SCALEFS_E_INVAL,
-                              "At most 31 disks may fail; %u were asked for.", o->failover);
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "At most 31 disks may fail; %u were asked for.", o->failover);
     if (o->optimize > 100)
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_INVAL,
             "optimize goes from 0 (space) to 100 (performance); %u was asked for.", o->optimize);
     if (count < o->failover + 1)
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_TOO_FEW,
             "For %u disk%s to fail without loss a pool needs at least %u disks; %zu %s given. Give "
             "more disks, or a failover of %zu%s.",
@@ -163,8 +163,8 @@ static int check_options(const struct scalefs_create_options *o, const char *con
             count == 1 ? "was" : "were", count - 1, count == 1 ? "" : " or less");
     for (size_t i = 0; o->stations && i < count; i++)
         if (o->stations[i] && strlen(o->stations[i]) > SFS_NAME_MAX)
-            return sfs_api_refuse(info, SCALEFS_E_INVAL,
-                                  "The name of a station has at most 63 bytes.");
+            return sfs_refuse(info, SCALEFS_E_INVAL,
+                              "The name of a station has at most 63 bytes.");
     return SCALEFS_OK;
 }
 
@@ -180,7 +180,7 @@ static int refuse_twice(struct sfs_env *env, struct sfs_disk *const *open, size_
         return error;
     for (size_t i = 0; i < count; i++)
         if (!strcmp(open[i]->info.path, again->info.path))
-            error = sfs_api_refuse(info, SCALEFS_E_INVAL, "%s is given twice.", path);
+            error = sfs_refuse(info, SCALEFS_E_INVAL, "%s is given twice.", path);
     sfs_disk_close(again);
     if (error == SCALEFS_E_BUSY && info && strlen(info->text) < sizeof info->text - 100)
         strcat(info->text, " It may also be one of the other disks under another name.");

@@ -33,7 +33,7 @@ int sfs_api_member(struct scalefs_pool *pool, const char *disk, uint16_t *index,
     }
     sfs_mutex_unlock(&p->lock);
     return found ? SCALEFS_OK
-                 : sfs_api_refuse(
+                 : sfs_refuse(
                        info, SCALEFS_E_NOENT,
                        "The pool \"%s\" has no disk \"%s\"; `scalefs status` lists its disks.",
                        p->config.name, disk);
@@ -68,10 +68,10 @@ int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const 
     if (!err)
         err = sfs_api_member(pool, old_disk, &index, info);
     if (!err && !sfs_api_member(pool, new_path, &member, &why) && is_online(pool, member))
-        err = sfs_api_refuse(info, SCALEFS_E_EXIST,
-                             "%s is disk %u of this pool already, so it cannot take the place of another "
-                             "one. Name a disk that is not in the pool.",
-                             new_path, member);
+        err = sfs_refuse(info, SCALEFS_E_EXIST,
+                         "%s is disk %u of this pool already, so it cannot take the place of another "
+                         "one. Name a disk that is not in the pool.",
+                         new_path, member);
     if (!err)
         err = sfs_api_new_disk(pool->env, new_path, file_bytes, force, &disk, &created, info);
     if (err)
@@ -126,7 +126,7 @@ static int find_absent(struct scalefs_pool *pool, uint16_t index, char path[1024
     }
     sfs_api_search_end(&s);
     return found ? SCALEFS_OK
-                 : sfs_api_refuse(
+                 : sfs_refuse(
                        info, SCALEFS_E_NOENT,
                        "Disk %u cannot be seen: connect it, or name the path at which it is now.",
                        index);

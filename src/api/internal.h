@@ -3,6 +3,7 @@
 #define SFS_API_INTERNAL_H
 
 #include "base/assert.h"
+#include "base/refuse.h"
 #include "disk/disk.h"
 #include "fs/fs.h"
 #include "pool/pool.h"
@@ -29,8 +30,6 @@ struct scalefs_pool {
 
 int sfs_api_env_open(struct sfs_api_log *log, struct sfs_env **env);
 void sfs_api_env_close(struct sfs_env *env);
-/* Fills info (may be NULL) and returns the error. */
-int sfs_api_refuse(struct scalefs_error_info *info, int error, const char *format, ...);
 /* The error's own sentence, when nothing better was said. */
 int sfs_api_explain(struct scalefs_error_info *info, int error);
 

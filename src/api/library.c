@@ -1,7 +1,6 @@
 /* The library itself: version, environment, words, refusals. */
 #include "api/internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #define FORMAT_VERSION 1u
@@ -34,18 +33,6 @@ void sfs_api_env_close(struct sfs_env *env)
     if (env && env->disk_context_destroy)
         env->disk_context_destroy(env);
     sfs_env_os_destroy(env);
-}
-
-int sfs_api_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
-{
-    if (info) {
-        info->error = error;
-        va_list args;
-        va_start(args, format);
-        vsnprintf(info->text, sizeof info->text, format, args);
-        va_end(args);
-    }
-    return error;
 }
 
 int sfs_api_explain(struct scalefs_error_info *info, int error)

@@ -43,8 +43,8 @@ static int open_disks(struct scalefs_pool *pool, const struct sfs_api_search *s,
         } else if (r == SCALEFS_E_BUSY || r == SCALEFS_E_NOMEM || r == SCALEFS_E_ACCESS ||
                    r == SCALEFS_E_PERM || r == SCALEFS_E_ROFS) {
             sfs_api_explain(&why, r);
-            err = sfs_api_refuse(info, r, "The pool \"%s\" cannot be opened. %.900s", d->label.name,
-                                 why.text);
+            err = sfs_refuse(info, r, "The pool \"%s\" cannot be opened. %.900s", d->label.name,
+                             why.text);
         } else {
             sfs_log(pool->env, SFS_LOG_WARN, "api", r, "%s is left out: %s", d->path, why.text);
         }
@@ -63,8 +63,8 @@ static int find_keep(const struct sfs_api_search *s, const struct sfs_uuid *pool
             return SCALEFS_OK;
         }
     }
-    return sfs_api_refuse(info, SCALEFS_E_NOENT,
-                          "%s, whose half was to be kept, is not one of the pool's disks.", keep);
+    return sfs_refuse(info, SCALEFS_E_NOENT,
+                      "%s, whose half was to be kept, is not one of the pool's disks.", keep);
 }
 
 static int open_found(struct scalefs_pool *pool, const struct scalefs_open_options *o, bool offline,
@@ -86,7 +86,7 @@ static int open_found(struct scalefs_pool *pool, const struct scalefs_open_optio
     if (!err)
         err = open_disks(pool, s, uuid, o->read_only, disks, &count, info);
     if (!err && !count)
-        err = sfs_api_refuse(info, SCALEFS_E_MISSING, "None of the pool's disks could be opened.");
+        err = sfs_refuse(info, SCALEFS_E_MISSING, "None of the pool's disks could be opened.");
     if (!err)
         err = sfs_pool_open(pool->env, disks, count, &how, &pool->pool, info);
     sfs_free(pool->env, disks);
@@ -193,8 +193,8 @@ static int parse_verify(struct sfs_config_record *c, const char *value,
     else if (!strcmp(value, "parity"))
         c->verify = 1;
     else
-        return sfs_api_refuse(info, SCALEFS_E_INVAL,
-                              "verify is \"checksum\" or \"parity\", not \"%s\".", value);
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "verify is \"checksum\" or \"parity\", not \"%s\".", value);
     return SCALEFS_OK;
 }
 
@@ -214,7 +214,7 @@ static int parse_compression(struct sfs_config_record *c, const char *value,
         good = good && !*end && level >= 1 && level <= 19;
     }
     if (!good)
-        return sfs_api_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_INVAL,
             "compression is \"off\", \"zstd\", or \"zstd:1\" to \"zstd:19\", not \"%s\".", value);
     c->compression = 1;
@@ -228,8 +228,8 @@ static int parse_record(struct sfs_config_record *c, const char *value,
     uint64_t bytes;
     if (sfs_size_parse(value, &bytes) || bytes < 16384 || bytes > (256u << 10) ||
         bytes & (bytes - 1))
-        return sfs_api_refuse(info, SCALEFS_E_INVAL,
-                              "record is a power of two from 16K to 256K, not \"%s\".", value);
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "record is a power of two from 16K to 256K, not \"%s\".", value);
     c->record_bytes = (uint32_t)bytes;
     return SCALEFS_OK;
 }
@@ -244,14 +244,14 @@ static int parse_setting(struct sfs_config_record *c, const char *key, const cha
     if (!strcmp(key, "record"))
         return parse_record(c, value, info);
     if (!strcmp(key, "failover") || !strcmp(key, "optimize"))
-        return sfs_api_refuse(info, SCALEFS_E_NOTSUP,
-                              "The %s of a pool is chosen when it is made, and this version cannot "
-                              "change it later; it can change verify, compression and record.",
-                              key);
-    return sfs_api_refuse(info, SCALEFS_E_INVAL,
-                          "There is no setting \"%s\" that could be changed; there are verify, "
-                          "compression and record.",
+        return sfs_refuse(info, SCALEFS_E_NOTSUP,
+                          "The %s of a pool is chosen when it is made, and this version cannot "
+                          "change it later; it can change verify, compression and record.",
                           key);
+    return sfs_refuse(info, SCALEFS_E_INVAL,
+                      "There is no setting \"%s\" that could be changed; there are verify, "
+                      "compression and record.",
+                      key);
 }
 
 static void take_settings(struct sfs_config_record *to, const struct sfs_config_record *from)

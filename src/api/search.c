@@ -76,7 +76,7 @@ static int look(struct sfs_api_search *s, const char *path, const char *given,
     if (!err) {
         err = sfs_pool_identify(s->env, disk, &d.label, newest, &d.has_record);
         if (err)
-            sfs_api_refuse(why, err, "%s cannot be used: %s.", path, scalefs_error_text(err));
+            sfs_refuse(why, err, "%s cannot be used: %s.", path, scalefs_error_text(err));
         if (!err) {
             d.path = copy_text(s->env, disk->info.path);
             if (!d.path)
@@ -166,7 +166,7 @@ static int find_by_name(const struct sfs_api_search *s, const char *name, struct
             char a[SFS_UUID_TEXT], b[SFS_UUID_TEXT];
             sfs_uuid_format(pool, a);
             sfs_uuid_format(&l->pool, b);
-            return sfs_api_refuse(
+            return sfs_refuse(
                 info, SCALEFS_E_AMBIGUOUS,
                 "\"%s\" is the name of more than one pool. Use the UUID: %s or %s.", name, a, b);
         }
@@ -204,9 +204,9 @@ int sfs_api_search_pool(const struct sfs_api_search *s, const char *name, struct
         if (!err)
             sfs_disk_close(there);
         else
-            return sfs_api_refuse(info, err == SCALEFS_E_NOENT ? err : SCALEFS_E_NOT_A_POOL, "%s", why.text);
+            return sfs_refuse(info, err == SCALEFS_E_NOENT ? err : SCALEFS_E_NOT_A_POOL, "%s", why.text);
     }
-    return sfs_api_refuse(
+    return sfs_refuse(
         info, SCALEFS_E_NOENT,
         "There is no pool \"%s\": no disk that can be seen belongs to it. Disks that are files are "
         "found in the folders of SCALEFS_PATH, or when one of them is named.",

@@ -1,5 +1,8 @@
-/* Names and sentences of the errors, from the table in scalefs/error.h. */
-#include "scalefs/error.h"
+/* Names and sentences of the errors, from the table in scalefs/error.h; refusals. */
+#include "base/refuse.h"
+
+#include <stdarg.h>
+#include <stdio.h>
 
 const char *scalefs_error_name(int error)
 {
@@ -25,4 +28,16 @@ const char *scalefs_error_text(int error)
     default:
         return "an unknown error";
     }
+}
+
+int sfs_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
+{
+    if (info) {
+        info->error = error;
+        va_list args;
+        va_start(args, format);
+        vsnprintf(info->text, sizeof info->text, format, args);
+        va_end(args);
+    }
+    return error;
 }

@@ -10,8 +10,6 @@
  * read by any task without a lock (relaxed: a request that just misses the change learns it from
  * the device).
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -32,18 +30,6 @@ void sfs_disk_set_gone(struct sfs_disk *disk)
 uint64_t sfs_disk_size(const struct sfs_disk *disk)
 {
     return __atomic_load_n(&disk->info.size_bytes, __ATOMIC_RELAXED);
-}
-
-int sfs_disk_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
-{
-    if (info) {
-        info->error = error;
-        va_list args;
-        va_start(args, format);
-        vsnprintf(info->text, sizeof info->text, format, args);
-        va_end(args);
-    }
-    return error;
 }
 
 /* OK when the request may go to its backend, else its result. */
@@ -181,7 +167,7 @@ int sfs_disk_open(struct sfs_env *env, const char *path, unsigned flags, struct 
 {
     *disk = NULL;
     if (!path[0])
-        return sfs_disk_refuse(info, SCALEFS_E_INVAL, "A disk without a name cannot be opened.");
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A disk without a name cannot be opened.");
     return sfs_native_open(env, path, flags, disk, info);
 }
 
@@ -208,10 +194,10 @@ int sfs_disk_create_file(struct sfs_env *env, const char *path, uint64_t size,
                          struct scalefs_error_info *info)
 {
     if (!size || size % SFS_IO_ALIGN)
-        return sfs_disk_refuse(info, SCALEFS_E_INVAL,
-                               "%s cannot be created with %llu bytes: the size of a disk is a "
-                               "multiple of 4096 bytes.",
-                               path, (unsigned long long)size);
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "%s cannot be created with %llu bytes: the size of a disk is a "
+                          "multiple of 4096 bytes.",
+                          path, (unsigned long long)size);
     return sfs_native_create_file(env, path, size, info);
 }
 

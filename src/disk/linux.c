@@ -118,8 +118,8 @@ static int refuse_errno(struct scalefs_error_info *info, const char *path, const
                         int error)
 {
     char text[128];
-    return sfs_disk_refuse(info, open_error(error), "%s cannot be %s: %s.", path, what,
-                           words(error, text));
+    return sfs_refuse(info, open_error(error), "%s cannot be %s: %s.", path, what,
+                      words(error, text));
 }
 
 void sfs_linux_queue_attribute(dev_t device, const char *name, char *value, size_t value_bytes)
@@ -239,21 +239,21 @@ static int describe(struct sfs_linux_disk *disk, struct scalefs_error_info *info
     struct sfs_disk_info *d = &disk->disk.info;
     int r = sfs_linux_info(&disk->disk, d);
     if (r)
-        return sfs_disk_refuse(info, r, "%s has no size: there is no medium in it, or it is gone.",
-                               d->path);
+        return sfs_refuse(info, r, "%s has no size: there is no medium in it, or it is gone.",
+                          d->path);
     if (d->size_bytes < SFS_IO_ALIGN)
-        return sfs_disk_refuse(info, SCALEFS_E_TOO_SMALL,
-                               "%s is too small for a disk: it has less than 4096 bytes.", d->path);
+        return sfs_refuse(info, SCALEFS_E_TOO_SMALL,
+                          "%s is too small for a disk: it has less than 4096 bytes.", d->path);
     if (d->zoned)
-        return sfs_disk_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_NOTSUP,
             "%s is a host-managed zoned (SMR) disk, which this version cannot use "
             "yet. Conventional and host-aware disks work.",
             d->path);
     if (d->sector_bytes > SFS_IO_ALIGN)
-        return sfs_disk_refuse(info, SCALEFS_E_NOTSUP,
-                               "%s has sectors of %u bytes; at most 4096 can be used.", d->path,
-                               d->sector_bytes);
+        return sfs_refuse(info, SCALEFS_E_NOTSUP,
+                          "%s has sectors of %u bytes; at most 4096 can be used.", d->path,
+                          d->sector_bytes);
     if (d->kind == SFS_DISK_FILE) {
         struct statfs fs;
         disk->in_memory = !fstatfs(disk->fd, &fs) && fs.f_type == TMPFS_MAGIC;
@@ -284,14 +284,14 @@ static int open_checked(struct sfs_linux_disk *disk, const char *path, unsigned 
     if (error)
         return refuse_errno(info, path, "opened", error);
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        return sfs_disk_refuse(info, SCALEFS_E_NOTSUP,
-                               "%s is neither a block device nor a regular file.", path);
+        return sfs_refuse(info, SCALEFS_E_NOTSUP,
+                          "%s is neither a block device nor a regular file.", path);
     if (S_ISREG(st.st_mode) && st.st_size < SFS_IO_ALIGN)
-        return sfs_disk_refuse(info, SCALEFS_E_TOO_SMALL,
-                               "%s is too small for a disk: it has less than 4096 bytes.", path);
+        return sfs_refuse(info, SCALEFS_E_TOO_SMALL,
+                          "%s is too small for a disk: it has less than 4096 bytes.", path);
     error = open_fd(disk->disk.env, disk, disk->disk.info.path, st.st_mode, flags);
     if (error == EBUSY || error == EWOULDBLOCK)
-        return sfs_disk_refuse(
+        return sfs_refuse(
             info, SCALEFS_E_BUSY,
             "%s is in use: it is mounted, part of something that is active, or open "
             "in another ScaleFS.",
@@ -299,8 +299,8 @@ static int open_checked(struct sfs_linux_disk *disk, const char *path, unsigned 
     if (error)
         return refuse_errno(info, path, "opened", error);
     if (fstat(disk->fd, &opened) || (opened.st_mode & S_IFMT) != (st.st_mode & S_IFMT))
-        return sfs_disk_refuse(info, SCALEFS_E_CHANGED, "%s was exchanged while it was opened.",
-                               path);
+        return sfs_refuse(info, SCALEFS_E_CHANGED, "%s was exchanged while it was opened.",
+                          path);
     return describe(disk, info);
 }
 
@@ -313,7 +313,7 @@ int sfs_native_open(struct sfs_env *env, const char *path, unsigned flags, struc
     if (!r && !(disk = sfs_zalloc(env, sizeof *disk)))
         r = SCALEFS_E_NOMEM;
     if (r)
-        return sfs_disk_refuse(info, r, "%s cannot be opened: not enough memory.", path);
+        return sfs_refuse(info, r, "%s cannot be opened: not enough memory.", path);
     disk->disk.env = env;
     disk->disk.ops =
         shared->rings && !(flags & SFS_DISK_THREADS) ? &sfs_linux_ring_ops : &sfs_linux_thread_ops;

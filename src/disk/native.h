@@ -4,6 +4,7 @@
 #ifndef SFS_DISK_NATIVE_H
 #define SFS_DISK_NATIVE_H
 
+#include "base/refuse.h"
 #include "disk/disk.h"
 
 #define SFS_IO_CHUNK (1ull << 30) /* the most that one system call is asked to move */
@@ -52,7 +53,5 @@ bool sfs_disk_is_gone(const struct sfs_disk *disk);
 void sfs_disk_set_gone(struct sfs_disk *disk);
 uint64_t sfs_disk_size(const struct sfs_disk *disk);
 
-/* Fills `info` (NULL is fine) and returns `error`. */
-int sfs_disk_refuse(struct scalefs_error_info *info, int error, const char *format, ...);
 
 #endif

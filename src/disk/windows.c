@@ -457,11 +457,11 @@ static int describe(struct windows_disk *disk, bool device, struct scalefs_error
         d->sector_bytes = SFS_IO_ALIGN;
     int r = windows_info(&disk->disk, d);
     if (r && device)
-        return sfs_disk_refuse(info, r, "%s has no size: there is no medium in it, or it is gone.",
-                               d->path);
+        return sfs_refuse(info, r, "%s has no size: there is no medium in it, or it is gone.",
+                          d->path);
     if (r || d->size_bytes < SFS_IO_ALIGN)
-        return sfs_disk_refuse(info, SCALEFS_E_TOO_SMALL,
-                               "%s is too small for a disk: it has less than 4096 bytes.", d->path);
+        return sfs_refuse(info, SCALEFS_E_TOO_SMALL,
+                          "%s is too small for a disk: it has less than 4096 bytes.", d->path);
     return SCALEFS_OK;
 }
 
@@ -472,11 +472,11 @@ static int open_checked(struct windows_disk *disk, const char *path, unsigned fl
     bool device = sfs_windows_is_device(path);
     int r = sfs_windows_path(path, wide, disk->disk.info.path, sizeof disk->disk.info.path);
     if (r)
-        return sfs_disk_refuse(info, r, "%s cannot be opened: it is not a usable path.", path);
+        return sfs_refuse(info, r, "%s cannot be opened: it is not a usable path.", path);
     DWORD kind = GetFileAttributesW(wide);
     if (!device && kind != INVALID_FILE_ATTRIBUTES && (kind & FILE_ATTRIBUTE_DIRECTORY))
-        return sfs_disk_refuse(info, SCALEFS_E_NOTSUP,
-                               "%s is a folder; a disk is a file or a device.", path);
+        return sfs_refuse(info, SCALEFS_E_NOTSUP,
+                          "%s is a folder; a disk is a file or a device.", path);
     bool exclusive = flags & SFS_DISK_EXCLUSIVE;
     disk->handle =
         CreateFileW(wide, disk->read_only ? GENERIC_READ : GENERIC_READ | GENERIC_WRITE,
@@ -495,8 +495,8 @@ int sfs_native_open(struct sfs_env *env, const char *path, unsigned flags, struc
     struct shared *shared = get_shared(env);
     struct windows_disk *disk = shared ? sfs_zalloc(env, sizeof *disk) : NULL;
     if (!disk)
-        return sfs_disk_refuse(info, SCALEFS_E_NOMEM, "%s cannot be opened: not enough memory.",
-                               path);
+        return sfs_refuse(info, SCALEFS_E_NOMEM, "%s cannot be opened: not enough memory.",
+                          path);
     disk->disk.env = env;
     disk->disk.ops = &windows_ops;
     disk->shared = shared;

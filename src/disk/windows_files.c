@@ -88,8 +88,8 @@ int sfs_windows_refuse(struct scalefs_error_info *info, const char *path, const 
     wchar_t wide[256];
     char words[512] = "";
     if (code == SCALEFS_E_BUSY)
-        return sfs_disk_refuse(info, code, "%s is in use by another program or another ScaleFS.",
-                               path);
+        return sfs_refuse(info, code, "%s is in use by another program or another ScaleFS.",
+                          path);
     DWORD len = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
                                error, 0, wide, 256, NULL);
     while (len && (wide[len - 1] <= L' ' || wide[len - 1] == L'.'))
@@ -98,8 +98,8 @@ int sfs_windows_refuse(struct scalefs_error_info *info, const char *path, const 
         len ? WideCharToMultiByte(CP_UTF8, 0, wide, (int)len, words, sizeof words - 1, NULL, NULL)
             : 0;
     words[bytes > 0 ? bytes : 0] = 0;
-    return sfs_disk_refuse(info, code, "%s cannot be %s: %s (Windows error %lu).", path, what,
-                           words[0] ? words : scalefs_error_text(code), (unsigned long)error);
+    return sfs_refuse(info, code, "%s cannot be %s: %s (Windows error %lu).", path, what,
+                      words[0] ? words : scalefs_error_text(code), (unsigned long)error);
 }
 
 int sfs_native_create_file(struct sfs_env *env, const char *path, uint64_t size,
@@ -111,7 +111,7 @@ int sfs_native_create_file(struct sfs_env *env, const char *path, uint64_t size,
     FILE_END_OF_FILE_INFO end = {.EndOfFile.QuadPart = (LONGLONG)size};
     int r = sfs_windows_path(path, wide, NULL, 0);
     if (r)
-        return sfs_disk_refuse(info, r, "%s cannot be created: it is not a usable path.", path);
+        return sfs_refuse(info, r, "%s cannot be created: it is not a usable path.", path);
     HANDLE file = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_NEW,
                               FILE_ATTRIBUTE_NORMAL, NULL);
     if (file == INVALID_HANDLE_VALUE)

@@ -15,26 +15,26 @@ static int check(struct sfs_disk *const *disks, size_t count, const struct sfs_p
                  struct scalefs_error_info *info)
 {
     if (!how->name || !how->name[0] || strlen(how->name) > SFS_NAME_MAX)
-        return sfs_pool_refuse(info, SCALEFS_E_INVAL, "The name of a pool has 1 to %u bytes.", SFS_NAME_MAX);
+        return sfs_refuse(info, SCALEFS_E_INVAL, "The name of a pool has 1 to %u bytes.", SFS_NAME_MAX);
     if (!count || count > SFS_DISKS_MAX)
-        return sfs_pool_refuse(info, SCALEFS_E_INVAL, "A pool has 1 to %u disks.", SFS_DISKS_MAX);
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A pool has 1 to %u disks.", SFS_DISKS_MAX);
     if (how->failover > 31 || how->optimize > 100)
-        return sfs_pool_refuse(info, SCALEFS_E_INVAL,
-                               "failover is at most 31, optimize at most 100 (given: %u and %u).",
-                               how->failover, how->optimize);
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "failover is at most 31, optimize at most 100 (given: %u and %u).",
+                          how->failover, how->optimize);
     if (count < (size_t)how->failover + 1)
-        return sfs_pool_refuse(info, SCALEFS_E_TOO_FEW,
-                               "With failover %u a pool needs at least %u disks; %zu were given.",
-                               how->failover, how->failover + 1u, count);
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW,
+                          "With failover %u a pool needs at least %u disks; %zu were given.",
+                          how->failover, how->failover + 1u, count);
     for (size_t i = 0; i < count; i++) {
         struct sfs_geometry g;
         if (disks[i]->info.zoned && !disks[i]->info.head_bytes)
-            return sfs_pool_refuse(info, SCALEFS_E_NOTSUP,
-                                   "%s is a host-managed zoned disk; those are not supported yet.",
-                                   disks[i]->info.path);
+            return sfs_refuse(info, SCALEFS_E_NOTSUP,
+                              "%s is a host-managed zoned disk; those are not supported yet.",
+                              disks[i]->info.path);
         if (!disks[i]->info.zoned && sfs_geometry_of(disks[i]->info.size_bytes, &g))
-            return sfs_pool_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.",
-                                   disks[i]->info.path);
+            return sfs_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.",
+                              disks[i]->info.path);
     }
     return SCALEFS_OK;
 }
@@ -74,7 +74,7 @@ static int join_all(struct sfs_pool *pool, struct sfs_disk *const *disks, size_t
         if (!err)
             err = sfs_atoms_init(pool, m);
         if (err)
-            return sfs_pool_refuse(info, err, "%s: %s.", disks[i]->info.path, scalefs_error_text(err));
+            return sfs_refuse(info, err, "%s: %s.", disks[i]->info.path, scalefs_error_text(err));
         m->used = m->complete = true;
         m->disk = disks[i];
         pool->member_count++;
@@ -82,8 +82,8 @@ static int join_all(struct sfs_pool *pool, struct sfs_disk *const *disks, size_t
         if (!err)
             err = sfs_head_write(pool->env, disks[i], &label);
         if (err)
-            return sfs_pool_refuse(info, err, "%s cannot be written: %s.", disks[i]->info.path,
-                                   scalefs_error_text(err));
+            return sfs_refuse(info, err, "%s cannot be written: %s.", disks[i]->info.path,
+                              scalefs_error_text(err));
     }
     return SCALEFS_OK;
 }
@@ -116,7 +116,7 @@ int sfs_pool_format(struct sfs_env *env, struct sfs_disk *const *disks, size_t c
         return err;
     struct sfs_pool *pool = sfs_pool_new(env);
     if (!pool)
-        return sfs_pool_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
+        return sfs_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
     configure(pool, count, how);
     err = join_all(pool, disks, count, how, info);
     if (!err) {
@@ -124,7 +124,7 @@ int sfs_pool_format(struct sfs_env *env, struct sfs_disk *const *disks, size_t c
         if (err == SCALEFS_E_CHANGED || err == SCALEFS_E_SUSPENDED)
             err = SCALEFS_E_IO;
         if (err)
-            sfs_pool_refuse(info, err, "The pool could not be written: %s.", scalefs_error_text(err));
+            sfs_refuse(info, err, "The pool could not be written: %s.", scalefs_error_text(err));
     }
     if (!err && uuid)
         *uuid = pool->uuid;

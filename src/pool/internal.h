@@ -8,6 +8,7 @@
 #define SFS_POOL_INTERNAL_H
 
 #include "base/assert.h"
+#include "base/refuse.h"
 #include "base/vec.h"
 #include "pool/placement.h"
 #include "pool/pool.h"
@@ -16,11 +17,6 @@
 #define SFS_TENURES_MAX 64u
 #define SFS_DISK_TEXT 400 /* room for sfs_disk_text */
 
-/* Fills `info` (may be NULL) and returns `error`. */
-#if defined(__GNUC__) && !defined(__MINGW32__)
-__attribute__((format(printf, 3, 4)))
-#endif
-int sfs_pool_refuse(struct scalefs_error_info *info, int error, const char *format, ...);
 
 /* --- label.c : I/O on single disks --- */
 struct sfs_ring_entry {

@@ -6,20 +6,7 @@
 #include "disk/zoned_head.h"
 #include "pool/internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
-
-int sfs_pool_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
-{
-    if (info) {
-        info->error = error;
-        va_list args;
-        va_start(args, format);
-        vsnprintf(info->text, sizeof info->text, format, args);
-        va_end(args);
-    }
-    return error;
-}
 
 void sfs_disk_text(const struct sfs_disk_record *r, char text[SFS_DISK_TEXT])
 {

@@ -335,7 +335,7 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
         go_offline(pool, m, SCALEFS_OK);
     sfs_mutex_unlock(&pool->lock);
     if (!m)
-        return sfs_pool_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", index);
+        return sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", index);
     if (!disk)
         return SCALEFS_OK;
     tell(pool);
@@ -387,9 +387,9 @@ static int returning_state(struct sfs_pool *pool, const struct sfs_head *head, c
     uint64_t upto;
     enum sfs_history h = sfs_history_of(pool, m, &head->ring[0], &upto);
     if (h == SFS_HISTORY_APART || h == SFS_HISTORY_BEYOND)
-        return sfs_pool_refuse(info, SCALEFS_E_DIVERGED,
-                               "On %s the pool was written apart from the others. Close the pool and open it "
-                               "with the half that you want to keep.", text);
+        return sfs_refuse(info, SCALEFS_E_DIVERGED,
+                          "On %s the pool was written apart from the others. Close the pool and open it "
+                          "with the half that you want to keep.", text);
     *flushed = upto < m->record.flushed_txn ? upto : m->record.flushed_txn;
     return SCALEFS_OK;
 }
@@ -402,16 +402,16 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
             m = &pool->members[i];
     const char *path = head->disk->info.path;
     if (!m)
-        return sfs_pool_refuse(info, SCALEFS_E_NOENT, "%s is no longer a disk of this pool.", path);
+        return sfs_refuse(info, SCALEFS_E_NOENT, "%s is no longer a disk of this pool.", path);
     if (m->disk)
-        return sfs_pool_refuse(info, SCALEFS_E_BUSY, "Disk %u is online already.", m->record.index);
+        return sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is online already.", m->record.index);
     if (sfs_member_failed(m))
-        return sfs_pool_refuse(info, SCALEFS_E_INVAL,
-                               "Disk %u was declared failed and is being replaced; it cannot come back.",
-                               m->record.index);
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "Disk %u was declared failed and is being replaced; it cannot come back.",
+                          m->record.index);
     if (head->disk->info.size_bytes < m->record.size || head->label.data_offset != m->record.data_offset)
-        return sfs_pool_refuse(info, SCALEFS_E_TOO_SMALL, "%s is smaller than disk %u was.", path,
-                               m->record.index);
+        return sfs_refuse(info, SCALEFS_E_TOO_SMALL, "%s is smaller than disk %u was.", path,
+                          m->record.index);
     uint64_t flushed;
     int err = returning_state(pool, head, m, &flushed, info);
     if (!err)
@@ -433,22 +433,22 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
 int sfs_member_online(struct sfs_pool *pool, struct sfs_disk *disk, struct scalefs_error_info *info)
 {
     if (pool->read_only)
-        return sfs_pool_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+        return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
     struct sfs_head *head = sfs_alloc(pool->env, sizeof *head);
     if (!head)
-        return sfs_pool_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
+        return sfs_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
     int err = sfs_head_read(pool->env, disk, head);
     if (err)
-        sfs_pool_refuse(info, err, "%s: %s.", disk->info.path, scalefs_error_text(err));
+        sfs_refuse(info, err, "%s: %s.", disk->info.path, scalefs_error_text(err));
     else if (!sfs_uuid_equal(&head->label.pool, &pool->uuid))
-        err = sfs_pool_refuse(info, SCALEFS_E_WRONG_DISK, "%s belongs to another pool (\"%s\").",
-                              disk->info.path, head->label.name);
+        err = sfs_refuse(info, SCALEFS_E_WRONG_DISK, "%s belongs to another pool (\"%s\").",
+                         disk->info.path, head->label.name);
     if (!err) {
         sfs_mutex_lock(&pool->lock);
         err = come_back(pool, head, info);
         sfs_mutex_unlock(&pool->lock);
         if (err == SCALEFS_E_NOMEM)
-            sfs_pool_refuse(info, err, "There is not enough memory.");
+            sfs_refuse(info, err, "There is not enough memory.");
     }
     sfs_free(pool->env, head);
     if (!err)
@@ -463,7 +463,7 @@ static int choose_slot(struct sfs_pool *pool, unsigned *slot, uint16_t *index, s
     while (i < pool->member_count && pool->members[i].used)
         i++;
     if (i == SFS_DISKS_MAX)
-        return sfs_pool_refuse(info, SCALEFS_E_INVAL, "A pool has at most %u disks.", SFS_DISKS_MAX);
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A pool has at most %u disks.", SFS_DISKS_MAX);
     *slot = i;
     do {
         if (pool->config.next_disk == 0 || pool->config.next_disk >= SFS_NONE16)
@@ -482,7 +482,7 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
     unsigned slot = 0;
     memset(&fresh, 0, sizeof fresh);
     if (pool->read_only)
-        return sfs_pool_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+        return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
     sfs_mutex_lock(&pool->lock);
     int err = choose_slot(pool, &slot, index, info);
     sfs_mutex_unlock(&pool->lock);
@@ -494,8 +494,8 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
     if (!err)
         err = sfs_atoms_init(pool, &fresh);
     if (err)
-        return sfs_pool_refuse(info, err, "%s cannot join the pool: %s.", disk->info.path,
-                               scalefs_error_text(err));
+        return sfs_refuse(info, err, "%s cannot join the pool: %s.", disk->info.path,
+                          scalefs_error_text(err));
     fresh.record.wish = SFS_WISH_JOIN;
     fresh.disk = disk;
     fresh.used = fresh.complete = fresh.dirty = true;
@@ -515,8 +515,8 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
     sfs_mutex_unlock(&pool->lock);
     if (err) {
         sfs_free(pool->env, fresh.atom_used);
-        return sfs_pool_refuse(info, err, "%s cannot join the pool: %s.", disk->info.path,
-                               scalefs_error_text(err));
+        return sfs_refuse(info, err, "%s cannot join the pool: %s.", disk->info.path,
+                          scalefs_error_text(err));
     }
     tell(pool);
     return SCALEFS_OK;

@@ -39,7 +39,7 @@ struct opener {
 
 static int no_memory(struct opener *o)
 {
-    return sfs_pool_refuse(o->info, SCALEFS_E_NOMEM, "There is not enough memory.");
+    return sfs_refuse(o->info, SCALEFS_E_NOMEM, "There is not enough memory.");
 }
 
 /* --- the disks --- */
@@ -53,9 +53,9 @@ static int read_heads(struct opener *o)
         if (!disk)
             continue;
         if (disk->info.zoned && !disk->info.head_bytes)
-            return sfs_pool_refuse(o->info, SCALEFS_E_NOTSUP,
-                                   "%s is a host-managed zoned disk; those are not supported yet.",
-                                   disk->info.path);
+            return sfs_refuse(o->info, SCALEFS_E_NOTSUP,
+                              "%s is a host-managed zoned disk; those are not supported yet.",
+                              disk->info.path);
         o->heads[i] = sfs_alloc(o->env, sizeof **o->heads);
         if (!o->heads[i])
             return no_memory(o);
@@ -73,8 +73,8 @@ static int read_heads(struct opener *o)
     }
     if (found)
         return SCALEFS_OK;
-    return sfs_pool_refuse(o->info, last, "None of the %zu disks given could be used as part of a pool: %s.",
-                           o->disk_count, scalefs_error_text(last));
+    return sfs_refuse(o->info, last, "None of the %zu disks given could be used as part of a pool: %s.",
+                      o->disk_count, scalefs_error_text(last));
 }
 
 static int one_pool(struct opener *o)
@@ -87,25 +87,25 @@ static int one_pool(struct opener *o)
         if (!first)
             first = h;
         if (!sfs_uuid_equal(&first->label.pool, &h->label.pool))
-            return sfs_pool_refuse(o->info, SCALEFS_E_AMBIGUOUS, "%s and %s belong to different pools.",
-                                   first->disk->info.path, h->disk->info.path);
+            return sfs_refuse(o->info, SCALEFS_E_AMBIGUOUS, "%s and %s belong to different pools.",
+                              first->disk->info.path, h->disk->info.path);
         for (size_t j = 0; j < i; j++)
             if (o->heads[j] && sfs_uuid_equal(&o->heads[j]->label.disk, &h->label.disk))
-                return sfs_pool_refuse(o->info, SCALEFS_E_AMBIGUOUS,
-                                       "%s and %s are the same disk of the pool; one of them must be a copy. "
-                                       "Leave it out.", o->heads[j]->disk->info.path, h->disk->info.path);
+                return sfs_refuse(o->info, SCALEFS_E_AMBIGUOUS,
+                                  "%s and %s are the same disk of the pool; one of them must be a copy. "
+                                  "Leave it out.", o->heads[j]->disk->info.path, h->disk->info.path);
         if (h->label.refuse & ~SFS_KNOWN_REFUSE)
-            return sfs_pool_refuse(o->info, SCALEFS_E_VERSION, "%s was written by a newer ScaleFS.",
-                                   h->disk->info.path);
+            return sfs_refuse(o->info, SCALEFS_E_VERSION, "%s was written by a newer ScaleFS.",
+                              h->disk->info.path);
         if (h->label.readonly & ~SFS_KNOWN_READONLY && !o->how->read_only)
-            return sfs_pool_refuse(o->info, SCALEFS_E_VERSION,
-                                   "%s was written by a newer ScaleFS; this one can open it for reading only.",
-                                   h->disk->info.path);
+            return sfs_refuse(o->info, SCALEFS_E_VERSION,
+                              "%s was written by a newer ScaleFS; this one can open it for reading only.",
+                              h->disk->info.path);
         if (o->how->keep_disk && sfs_uuid_equal(&h->label.disk, o->how->keep_disk))
             o->keep = h;
     }
     if (o->how->keep_disk && !o->keep)
-        return sfs_pool_refuse(o->info, SCALEFS_E_NOENT, "The disk whose half is to be kept is not there.");
+        return sfs_refuse(o->info, SCALEFS_E_NOENT, "The disk whose half is to be kept is not there.");
     return SCALEFS_OK;
 }
 
@@ -337,10 +337,10 @@ static int gather(struct opener *o, struct tally *t)
         if (apart && !o->keep && m->record.flushed_txn) {
             char name[SFS_DISK_TEXT];
             sfs_disk_text(&m->record, name);
-            return sfs_pool_refuse(o->info, SCALEFS_E_DIVERGED,
-                                   "The disks of the pool \"%s\" were written apart: %s does not have the history "
-                                   "of the newest ones. Choose which half to keep; what only the other half has will "
-                                   "be lost.", pool->config.name, name);
+            return sfs_refuse(o->info, SCALEFS_E_DIVERGED,
+                              "The disks of the pool \"%s\" were written apart: %s does not have the history "
+                              "of the newest ones. Choose which half to keep; what only the other half has will "
+                              "be lost.", pool->config.name, name);
         }
         /* Once a half was chosen nothing on the other one counts, and flushed_txn stays 0 until it is written anew. */
         if (apart && !o->keep)
@@ -365,11 +365,11 @@ static int gather(struct opener *o, struct tally *t)
 static int check_masks(struct opener *o)
 {
     if (o->record->refuse & ~SFS_KNOWN_REFUSE)
-        return sfs_pool_refuse(o->info, SCALEFS_E_VERSION,
-                               "The pool was written by a newer ScaleFS, which this one cannot read.");
+        return sfs_refuse(o->info, SCALEFS_E_VERSION,
+                          "The pool was written by a newer ScaleFS, which this one cannot read.");
     if (o->record->readonly & ~SFS_KNOWN_READONLY && !o->how->read_only)
-        return sfs_pool_refuse(o->info, SCALEFS_E_VERSION,
-                               "The pool was written by a newer ScaleFS; this one can open it for reading only.");
+        return sfs_refuse(o->info, SCALEFS_E_VERSION,
+                          "The pool was written by a newer ScaleFS; this one can open it for reading only.");
     return SCALEFS_OK;
 }
 
@@ -378,10 +378,10 @@ static int check_host(struct opener *o)
     const struct sfs_commit *r = &o->pool->last;
     if (!o->how->host || o->how->other_host || r->host == o->how->host || r->exported || r->clean)
         return SCALEFS_OK;
-    return sfs_pool_refuse(o->info, SCALEFS_E_OTHER_HOST,
-                           "The pool \"%s\" was last used by another computer and was not exported there. If it is "
-                           "certainly not in use any more, import it with the option for that.",
-                           o->pool->config.name);
+    return sfs_refuse(o->info, SCALEFS_E_OTHER_HOST,
+                      "The pool \"%s\" was last used by another computer and was not exported there. If it is "
+                      "certainly not in use any more, import it with the option for that.",
+                      o->pool->config.name);
 }
 
 static int check_proof(struct opener *o, const struct tally *t)
@@ -406,10 +406,10 @@ static int check_proof(struct opener *o, const struct tally *t)
     const char *advice = t->absent <= q
                              ? "Attach them, or open it degraded: then what was written last may be lost."
                              : "Attach them: without them there is data that cannot be read.";
-    return sfs_pool_refuse(o->info, SCALEFS_E_MISSING,
-                           "The pool \"%s\" has %u disks, and %u of them are missing: %s. Without them it is not "
-                           "certain that this is its newest state. %s",
-                           pool->config.name, t->members, t->absent, names, advice);
+    return sfs_refuse(o->info, SCALEFS_E_MISSING,
+                      "The pool \"%s\" has %u disks, and %u of them are missing: %s. Without them it is not "
+                      "certain that this is its newest state. %s",
+                      pool->config.name, t->members, t->absent, names, advice);
 }
 
 static const struct sfs_member *member_with(const struct sfs_pool *pool, const struct sfs_head *h)
@@ -433,7 +433,7 @@ static int try_record(struct opener *o, const struct sfs_ring_entry *e, struct t
     if (err == SCALEFS_E_NOMEM)
         return no_memory(o);
     if (err == SCALEFS_E_VERSION)
-        return sfs_pool_refuse(o->info, err, "The pool was written by a newer ScaleFS, which this one cannot read.");
+        return sfs_refuse(o->info, err, "The pool was written by a newer ScaleFS, which this one cannot read.");
     if (err) {
         sfs_log(o->env, SFS_LOG_WARN, "pool", err, "the table of record %llu cannot be read; trying an older one",
                 (unsigned long long)e->txn);
@@ -495,10 +495,10 @@ static int choose(struct opener *o, struct tally *t)
         unload(o);
     }
     if (!any)
-        return sfs_pool_refuse(o->info, SCALEFS_E_NOT_A_POOL,
-                               "The disks carry labels of a pool but no record of its state: its creation was cut "
-                               "short, or all records are lost.");
-    return sfs_pool_refuse(o->info, SCALEFS_E_CORRUPT, "None of the pool's records can be read in full.");
+        return sfs_refuse(o->info, SCALEFS_E_NOT_A_POOL,
+                          "The disks carry labels of a pool but no record of its state: its creation was cut "
+                          "short, or all records are lost.");
+    return sfs_refuse(o->info, SCALEFS_E_CORRUPT, "None of the pool's records can be read in full.");
 }
 
 /* --- opening for writing --- */
@@ -561,11 +561,11 @@ static int recommit(struct opener *o)
             err = sfs_commit_write(pool, job);
     }
     if (err == SCALEFS_E_SUSPENDED)
-        return sfs_pool_refuse(o->info, SCALEFS_E_MISSING, "The pool \"%s\" cannot be written. %s",
-                               pool->config.name, pool->suspended_why);
+        return sfs_refuse(o->info, SCALEFS_E_MISSING, "The pool \"%s\" cannot be written. %s",
+                          pool->config.name, pool->suspended_why);
     if (err)
-        return sfs_pool_refuse(o->info, err, "The pool \"%s\" cannot be written: %s.", pool->config.name,
-                               scalefs_error_text(err));
+        return sfs_refuse(o->info, err, "The pool \"%s\" cannot be written: %s.", pool->config.name,
+                          scalefs_error_text(err));
     return SCALEFS_OK;
 }
 

@@ -8,23 +8,10 @@
 
 #include "store/move.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #define RETRY_NS 10000000000ull
 #define SOON_NS 20000000ull
-
-int sfs_care_refuse(struct scalefs_error_info *info, int error, const char *format, ...)
-{
-    if (info) {
-        info->error = error;
-        va_list args;
-        va_start(args, format);
-        vsnprintf(info->text, sizeof info->text, format, args);
-        va_end(args);
-    }
-    return error;
-}
 
 void sfs_care_wake(struct sfs_store *s)
 {
@@ -302,9 +289,9 @@ int sfs_care_offline(struct sfs_store *s, uint16_t index, struct scalefs_error_i
     }
     sfs_store_unlock(s);
     if (why[0])
-        return sfs_care_refuse(info, SCALEFS_E_BUSY,
-                               "Disk %u cannot go offline: %s, so files could not be reached. Bring back the absent disks or "
-                               "wait until nothing is left to do, then try again.", index, why);
+        return sfs_refuse(info, SCALEFS_E_BUSY,
+                          "Disk %u cannot go offline: %s, so files could not be reached. Bring back the absent disks or "
+                          "wait until nothing is left to do, then try again.", index, why);
     err = sfs_member_offline(s->pool, index, info);
     if (!err && !s->pool->read_only)
         err = sfs_checkpoint(s, false, false, true);

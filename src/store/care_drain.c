@@ -29,28 +29,28 @@ static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs
     struct sfs_pool *pool = s->pool;
     const struct sfs_member *m = sfs_member_of(pool, old_index);
     if (pool->read_only)
-        return sfs_care_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+        return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
     if (!m)
-        return sfs_care_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", old_index);
+        return sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", old_index);
     if (pool->suspended)
-        return sfs_care_refuse(info, SCALEFS_E_SUSPENDED, "Disk %u cannot be replaced now. %s Connect them first.", old_index,
-                               pool->suspended_why);
+        return sfs_refuse(info, SCALEFS_E_SUSPENDED, "Disk %u cannot be replaced now. %s Connect them first.", old_index,
+                          pool->suspended_why);
     if (m->record.replaced_by != SFS_NONE16)
-        return sfs_care_refuse(info, SCALEFS_E_BUSY, "Disk %u is being replaced by disk %u already. Wait until that is done.",
-                               old_index, m->record.replaced_by);
+        return sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is being replaced by disk %u already. Wait until that is done.",
+                          old_index, m->record.replaced_by);
     uint64_t room, need = used_atoms(pool, old_index);
     int err = sfs_disk_room(pool, disk, &room);
     if (err == SCALEFS_E_NOTSUP)
-        return sfs_care_refuse(info, err, "%s cannot be used in this pool: its zones have not the length of the others'.",
-                               disk->info.path);
+        return sfs_refuse(info, err, "%s cannot be used in this pool: its zones have not the length of the others'.",
+                          disk->info.path);
     if (err)
-        return sfs_care_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.", disk->info.path);
+        return sfs_refuse(info, SCALEFS_E_TOO_SMALL, "%s is too small: a disk has at least 32 MiB.", disk->info.path);
     room /= SFS_ATOM_BYTES;
     if (room < need)
-        return sfs_care_refuse(info, SCALEFS_E_TOO_SMALL,
-                               "%s cannot replace disk %u: it has room for %llu MiB, and disk %u holds %llu MiB. It is %llu MiB too "
-                               "small.", disk->info.path, old_index, (unsigned long long)room * 4, old_index,
-                               (unsigned long long)need * 4, (unsigned long long)(need - room) * 4);
+        return sfs_refuse(info, SCALEFS_E_TOO_SMALL,
+                          "%s cannot replace disk %u: it has room for %llu MiB, and disk %u holds %llu MiB. It is %llu MiB too "
+                          "small.", disk->info.path, old_index, (unsigned long long)room * 4, old_index,
+                          (unsigned long long)need * 4, (unsigned long long)(need - room) * 4);
     return SCALEFS_OK;
 }
 
@@ -97,8 +97,8 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
     err = sfs_checkpoint(s, false, false, true);
     if (err) {
         take_back(s, old_index, index, wish);
-        return sfs_care_refuse(info, err, "The replacement of disk %u could not be recorded: %s.", old_index,
-                               scalefs_error_text(err));
+        return sfs_refuse(info, err, "The replacement of disk %u could not be recorded: %s.", old_index,
+                          scalefs_error_text(err));
     }
     sfs_store_lock(s);
     sfs_care_wake(s);

@@ -132,7 +132,7 @@ bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
         struct sfs_entry entry;
         struct sfs_extent e;
         if (sfs_summary_entry(im->summary_bytes, &im->summary, i, &entry) == SCALEFS_OK &&
-            sfs_care_lookup(s, entry.id, &e) == SCALEFS_OK && e.place.group == im->group.group &&
+            sfs_extent_lookup(s, entry.id, &e) == SCALEFS_OK && e.place.group == im->group.group &&
             e.place.offset == start + entry.offset && e.birth == entry.birth)
             return true;
     }
@@ -173,7 +173,7 @@ int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
         /* An older node that stood here verifies, too. The map knows which one is meant; nodes of the map itself and of
          * the space tree are told by their birth. */
         if (g->class == SFS_CLASS_METADATA &&
-            (sfs_care_lookup(s, h.id, &e) != SCALEFS_OK || e.place.group != h.group || e.place.offset != h.offset ||
+            (sfs_extent_lookup(s, h.id, &e) != SCALEFS_OK || e.place.group != h.group || e.place.offset != h.offset ||
              e.birth != h.birth || e.sum_count != 1 || e.sums[0] != h.checksum))
             continue;
         if (best < 0 || h.birth > birth) {
@@ -304,7 +304,7 @@ static bool batch_lives(struct sfs_store *s, const struct sfs_group_record *g, u
     if (sfs_summary_decode(bytes, length, g->group, at, g->generation, &sum) != SCALEFS_OK)
         return false;
     for (uint32_t i = 0; i < sum.entries && !lives; i++)
-        lives = sfs_summary_entry(bytes, &sum, i, &e) == SCALEFS_OK && sfs_care_lookup(s, e.id, &x) == SCALEFS_OK &&
+        lives = sfs_summary_entry(bytes, &sum, i, &e) == SCALEFS_OK && sfs_extent_lookup(s, e.id, &x) == SCALEFS_OK &&
                 x.birth == e.birth && x.place.group == g->group && x.place.offset == at + e.offset;
     return lives;
 }

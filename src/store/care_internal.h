@@ -12,6 +12,7 @@
 #ifndef SFS_STORE_CARE_INTERNAL_H
 #define SFS_STORE_CARE_INTERNAL_H
 
+#include "base/refuse.h"
 #include "store/care.h"
 #include "store/internal.h"
 
@@ -80,7 +81,6 @@ void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason);
 void sfs_care_moved(struct sfs_care *care, uint64_t bytes); /* for the speed. unlocked */
 /* Between the parts of a long step: packs a log that waits for it. CANCELED: the store is closing. unlocked */
 int sfs_care_breathe(struct sfs_care *care);
-int sfs_care_refuse(struct scalefs_error_info *info, int error, const char *format, ...);
 bool sfs_care_pack(struct sfs_store *s); /* the next closed log. unlocked */
 
 /* --- care_state.c: locked --- */
@@ -103,7 +103,6 @@ bool sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g);
 void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
 /* Waits until the nodes that a running checkpoint gave places to are written. locked, gives up the lock. */
 void sfs_care_await_nodes(struct sfs_store *s);
-int sfs_care_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e); /* unlocked */
 /* Is the image of a live data row what the row holds now? (See `doubtful`.) unlocked */
 bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);
 

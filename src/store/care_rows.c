@@ -3,20 +3,6 @@
 
 #define WORKERS 4u
 
-int sfs_care_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
-{
-    struct sfs_need need;
-    sfs_need_init(&need);
-    sfs_store_lock(s);
-    int err;
-    while ((err = sfs_extents_get(s, &need, id, e)) == SCALEFS_E_NEED_NODE)
-        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
-            break;
-    sfs_need_done(s, &need);
-    sfs_store_unlock(s);
-    return err;
-}
-
 static struct sfs_group *same_group(struct sfs_store *s, const struct sfs_group_record *g)
 {
     struct sfs_group *now = sfs_group_of(s->pool, g->group);

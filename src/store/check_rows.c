@@ -28,7 +28,7 @@ static size_t extent_at(const struct group_check *x, uint64_t offset)
 static bool extent_right(struct sfs_check *c, const struct sfs_seen *seen, const uint8_t *bytes)
 {
     struct sfs_extent e;
-    return sfs_care_lookup(c->s, seen->id, &e) == SCALEFS_OK && e.birth == seen->birth && sfs_extent_verify(seen->id, &e, bytes);
+    return sfs_extent_lookup(c->s, seen->id, &e) == SCALEFS_OK && e.birth == seen->birth && sfs_extent_verify(seen->id, &e, bytes);
 }
 
 static void copy_out(const struct sfs_row_image *im, uint64_t at, uint32_t len, uint8_t *out)
@@ -71,7 +71,7 @@ static void check_lost_row(struct group_check *x, uint32_t row)
         uint64_t id = c->seen[x->first[i]].id;
         all++;
         uint8_t *buf = NULL;
-        if (sfs_care_lookup(c->s, id, &e) != SCALEFS_OK || !(buf = sfs_alloc(c->s->env, e.stored)) ||
+        if (sfs_extent_lookup(c->s, id, &e) != SCALEFS_OK || !(buf = sfs_alloc(c->s->env, e.stored)) ||
             sfs_read_stored(c->s, id, &e, buf) != SCALEFS_OK) {
             lost++;
             sfs_check_say(c, false, "Extent %llu cannot be read or rebuilt.", (unsigned long long)id);

@@ -133,7 +133,7 @@ static bool something_lives(struct mover *m, const uint8_t *bytes, const struct 
     for (uint32_t i = 0; i < sum->entries; i++) {
         struct sfs_entry e;
         struct sfs_extent x;
-        if (sfs_summary_entry(bytes, sum, i, &e) == SCALEFS_OK && sfs_care_lookup(m->s, e.id, &x) == SCALEFS_OK &&
+        if (sfs_summary_entry(bytes, sum, i, &e) == SCALEFS_OK && sfs_extent_lookup(m->s, e.id, &x) == SCALEFS_OK &&
             x.birth == e.birth && x.place.group == m->g.group && x.place.offset == sum->offset + e.offset)
             return true;
     }

@@ -15,6 +15,20 @@ int sfs_extents_get(struct sfs_store *s, struct sfs_need *need, uint64_t id, str
     return err ? err : sfs_extent_decode(v, len, e);
 }
 
+int sfs_extent_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err;
+    while ((err = sfs_extents_get(s, &need, id, e)) == SCALEFS_E_NEED_NODE)
+        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
+            break;
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
 void sfs_extents_put(struct sfs_store *s, uint64_t id, const struct sfs_extent *e)
 {
     uint8_t v[SFS_EXTENT_VALUE_MAX];

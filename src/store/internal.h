@@ -189,6 +189,7 @@ uint8_t *sfs_btree_edit(struct sfs_store *s, uint32_t tree, struct sfs_key key, 
 
 /* --- extents.c: extent map and space tree; all locked --- */
 int sfs_extents_get(struct sfs_store *s, struct sfs_need *need, uint64_t id, struct sfs_extent *e);
+int sfs_extent_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e); /* the same, reading what it needs. unlocked */
 /* Is everything there to change the live bytes of the row that holds this place? */
 int sfs_space_ready(struct sfs_store *s, struct sfs_need *need, struct sfs_place place);
 /* After ready: is so much said to live there? When not, the counters are wrong. */

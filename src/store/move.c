@@ -120,20 +120,6 @@ struct mover {
     bool lost; /* something could not be read and stays where it is */
 };
 
-static int lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
-{
-    struct sfs_need need;
-    sfs_need_init(&need);
-    sfs_store_lock(s);
-    int err;
-    while ((err = sfs_extents_get(s, &need, id, e)) == SCALEFS_E_NEED_NODE)
-        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
-            break;
-    sfs_need_done(s, &need);
-    sfs_store_unlock(s);
-    return err;
-}
-
 /* Notes what of a listing still lives here. */
 static int gather(struct mover *m, const struct listing *l, uint32_t group)
 {
@@ -143,7 +129,7 @@ static int gather(struct mover *m, const struct listing *l, uint32_t group)
         struct sfs_extent e;
         int err = sfs_summary_entry(l->bytes, &l->sum, i, &entry);
         if (!err)
-            err = lookup(s, entry.id, &e);
+            err = sfs_extent_lookup(s, entry.id, &e);
         if (err == SCALEFS_E_NOENT)
             continue;
         if (err)

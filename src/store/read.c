@@ -21,20 +21,6 @@ static bool same_place(const struct sfs_extent *a, const struct sfs_extent *b)
     return a->place.group == b->place.group && a->place.offset == b->place.offset && a->birth == b->birth;
 }
 
-static int look_up(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
-{
-    struct sfs_need need;
-    sfs_need_init(&need);
-    sfs_store_lock(s);
-    int err;
-    while ((err = sfs_extents_get(s, &need, id, e)) == SCALEFS_E_NEED_NODE)
-        if ((err = sfs_need_load(s, &need)) != SCALEFS_OK)
-            break;
-    sfs_need_done(s, &need);
-    sfs_store_unlock(s);
-    return err;
-}
-
 /* Verifies pieces [first, first + n) of an uncompressed extent, or a compressed one whole. */
 static bool verify_range(uint64_t id, const struct sfs_extent *e, uint32_t from, const uint8_t *bytes, uint32_t len)
 {
@@ -106,7 +92,7 @@ static void put_back(struct sfs_store *s, uint64_t id, const struct sfs_extent *
     if (!columns || s->pool->read_only)
         return;
     struct sfs_extent now;
-    if (look_up(s, id, &now) != SCALEFS_OK || !same_place(&now, e))
+    if (sfs_extent_lookup(s, id, &now) != SCALEFS_OK || !same_place(&now, e))
         return;
     if (image->group.sequential) {
         sfs_away_note(s, &image->group, image->row);
@@ -120,7 +106,7 @@ static void put_back(struct sfs_store *s, uint64_t id, const struct sfs_extent *
     if (!pinned)
         return;
     /* Only now nobody can reuse the row: look once more before writing. */
-    if (look_up(s, id, &now) == SCALEFS_OK && same_place(&now, e))
+    if (sfs_extent_lookup(s, id, &now) == SCALEFS_OK && same_place(&now, e))
         sfs_row_put_back(s->pool, image, columns);
     sfs_store_lock(s);
     sfs_row_unpin(s, image->group.group, image->row);
@@ -279,7 +265,7 @@ int sfs_read_stored(struct sfs_store *s, uint64_t id, struct sfs_extent *e, uint
         err = rebuild(s, id, e, out);
         if (!err)
             return SCALEFS_OK;
-        int found = look_up(s, id, &now);
+        int found = sfs_extent_lookup(s, id, &now);
         if (found)
             return found;
         if (same_place(&now, e) && now.stored == e->stored && err != SCALEFS_E_CHANGED)

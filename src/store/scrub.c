@@ -32,14 +32,14 @@ static int change(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scal
     struct sfs_pool *pool = s->pool;
     struct sfs_task_record *r = &pool->scrub;
     if (pool->read_only)
-        return sfs_care_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+        return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
     if (verb != SCALEFS_SCRUB_START && !r->id)
-        return sfs_care_refuse(info, SCALEFS_E_NOENT, "No scrub is running. Start one with `scalefs scrub %s`.",
-                               pool->config.name);
+        return sfs_refuse(info, SCALEFS_E_NOENT, "No scrub is running. Start one with `scalefs scrub %s`.",
+                          pool->config.name);
     switch (verb) {
     case SCALEFS_SCRUB_START:
         if (r->id && r->state == 0)
-            return sfs_care_refuse(info, SCALEFS_E_BUSY, "A scrub is running already.");
+            return sfs_refuse(info, SCALEFS_E_BUSY, "A scrub is running already.");
         if (!r->id)
             *r = (struct sfs_task_record){.id = FIRST_ID, .kind = 1, .bytes_total = all_bytes(pool),
                                           .started_ns = sfs_wall_ns(s->env)};
@@ -68,7 +68,7 @@ int sfs_care_scrub(struct sfs_store *s, enum scalefs_scrub_verb verb, struct sca
     if (err)
         return err;
     err = sfs_checkpoint(s, false, false, true);
-    return err ? sfs_care_refuse(info, err, "It could not be recorded: %s.", scalefs_error_text(err)) : SCALEFS_OK;
+    return err ? sfs_refuse(info, err, "It could not be recorded: %s.", scalefs_error_text(err)) : SCALEFS_OK;
 }
 
 /* --- its work --- */
