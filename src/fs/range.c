@@ -229,19 +229,24 @@ struct clone {
     uint64_t from_offset, to_offset, len;
 };
 
-/* One transaction: as much as CLONE_ITEMS items of the source say. Both locked, nothing of either
- * in memory. */
+/* One transaction: as much as CLONE_ITEMS items of the source say, and over no more items of the
+ * target (a hole of the source can cover any number of them). Both locked, nothing of either in
+ * memory. */
 static int clone_step(struct clone *c, uint64_t *done)
 {
     struct sfs_item items[CLONE_ITEMS];
     size_t count;
-    uint64_t next, start = c->from_offset + *done, end = c->from_offset + c->len;
-    int err = sfs_fs_items(c->fs, c->from->ino, start, end, items, CLONE_ITEMS, &count, &next);
+    uint64_t next, start = c->from_offset + *done, to = c->to_offset + *done;
+    int err = sfs_fs_items(c->fs, c->to->ino, to, c->to_offset + c->len, items, CLONE_ITEMS, &count,
+                           &next);
+    if (!err)
+        err = sfs_fs_items(c->fs, c->from->ino, start, start + (next - to), items, CLONE_ITEMS,
+                           &count, &next);
     if (err)
         return err;
     struct sfs_tx tx;
     struct sfs_cutter cut;
-    uint64_t to = c->to_offset + *done, to_end = to + (next - start);
+    uint64_t to_end = to + (next - start);
     sfs_tx_init(&tx, c->fs->store);
     /* First the new references, so that an extent which only the target uses does not pass through
      * 0. */

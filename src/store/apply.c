@@ -118,6 +118,15 @@ static void apply(struct sfs_store *s, const struct sfs_op *op)
     }
 }
 
+/* How many of the updates may make a tree longer. */
+static size_t growing(const struct sfs_op *ops, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += ops[i].kind != SFS_OP_DELETE && ops[i].kind != SFS_OP_REF;
+    return n;
+}
+
 int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count, bool frees)
 {
     if (s->pool->read_only)
@@ -158,7 +167,7 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
         }
     }
     if (!err)
-        err = sfs_cache_spare(s, count + 16);
+        err = sfs_cache_spare(s, growing(ops, count) + 16);
     if (!err) {
         for (size_t i = 0; i < count; i++)
             apply(s, &ops[i]);

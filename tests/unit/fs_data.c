@@ -408,6 +408,30 @@ static void a_clone_shares_its_space(void)
     fixture_end(&f);
 }
 
+/* A hole of the source covers any number of the target's extents: they must not all go in one transaction. */
+static void a_hole_is_cloned_over_many_extents_in_bounded_steps(void)
+{
+    enum { EXTENTS = 4000 };
+    struct fixture f;
+    struct fake_stats s;
+    uint64_t done;
+    fixture_begin(&f, NULL);
+    uint64_t a = make_file(&f, ROOT, "a"), b = make_file(&f, ROOT, "b");
+    for (unsigned i = 0; i < EXTENTS; i++)
+        CHECK_OK(sfs_fs_write(f.fs, b, i * 8192u, "data", 4));
+    CHECK_OK(sfs_fs_flush(f.fs));
+    CHECK_OK(sfs_fs_write(f.fs, a, EXTENTS / 2 * 8192u + 1, "end", 3));
+    CHECK_OK(sfs_fs_copy_range(f.fs, a, 0, b, 0, UINT64_MAX, &done));
+    CHECK_EQ(done, EXTENTS / 2 * 8192u + 4);
+    CHECK_EQ(attr_of(&f, b).allocated, 3 + 4 * (EXTENTS / 2 - 1));
+    reads(&f, b, EXTENTS / 2 * 8192u, (const uint8_t *)"\0end\0\0", 6);
+    reads(&f, b, (EXTENTS / 2 - 1) * 8192u, (const uint8_t *)"\0\0\0\0", 4);
+    reads(&f, b, (EXTENTS / 2 + 1) * 8192u, (const uint8_t *)"data", 4);
+    fake_store_stats(f.store, &s);
+    CHECK(s.largest < 1000);
+    fixture_end(&f);
+}
+
 /* --- overwriting ----------------------------------------------------------------------------------------------------------- */
 
 static void extents_used_by_less_than_half_are_rewritten(void)
@@ -736,6 +760,7 @@ int main(int argc, char **argv)
     RUN(holes_and_seeking);
     RUN(cloned);
     RUN(a_clone_shares_its_space);
+    RUN(a_hole_is_cloned_over_many_extents_in_bounded_steps);
     RUN(extents_used_by_less_than_half_are_rewritten);
     RUN(failed_writing_loses_nothing);
     RUN(newer_data_wins);
