@@ -66,7 +66,7 @@ static int root_node(struct sfs_store *s, struct sfs_need *need, uint32_t tree, 
         return SCALEFS_E_NOENT;
     *node = sfs_cache_get(s, id);
     if (*node)
-        return SCALEFS_OK;
+        return (*node)->tree == tree ? SCALEFS_OK : SCALEFS_E_CORRUPT;
     if (is_system(tree))
         return need_by_pointer(need, tree, tree == SFS_TREE_SPACE ? &s->roots.space : &s->roots.extent_map);
     return need_by_id(s, need, tree, id);
@@ -110,7 +110,25 @@ static unsigned child_index(const uint8_t *page, struct sfs_key key)
     return exact || i == 0 ? i : i - 1;
 }
 
-static int walk(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key, struct path *p)
+/* Do all keys of the path's leaf belong there? The nodes come from disks one by one: each may be right for itself, and
+ * wrong below its parent. The first key of an inner node counts as minus infinity. */
+static bool leaf_belongs(const struct path *p)
+{
+    const uint8_t *leaf = p->node[p->depth - 1]->page;
+    unsigned items = sfs_page_count(leaf);
+    for (unsigned d = 0; d + 1 < p->depth && items; d++) {
+        const uint8_t *page = p->node[d]->page;
+        unsigned i = p->index[d];
+        if (i > 0 && sfs_key_compare(sfs_page_key(leaf, 0), sfs_page_key(page, i)) < 0)
+            return false;
+        if (i + 1 < sfs_page_count(page) &&
+            sfs_key_compare(sfs_page_key(leaf, items - 1), sfs_page_key(page, i + 1)) >= 0)
+            return false;
+    }
+    return true;
+}
+
+static int descend(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key, struct path *p)
 {
     struct sfs_node *n;
     int err = root_node(s, need, tree, &n);
@@ -130,6 +148,12 @@ static int walk(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struc
         if (err)
             return err;
     }
+}
+
+static int walk(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key, struct path *p)
+{
+    int err = descend(s, need, tree, key, p);
+    return err || leaf_belongs(p) ? err : SCALEFS_E_CORRUPT;
 }
 
 int sfs_btree_get(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key,
@@ -174,7 +198,7 @@ static int step(struct sfs_store *s, struct sfs_need *need, struct path *p, int 
             p->index[d + 1] = direction > 0 ? 0 : count - 1;
         }
     }
-    return SCALEFS_OK;
+    return leaf_belongs(p) ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
 int sfs_btree_floor(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key high,
@@ -197,7 +221,7 @@ int sfs_btree_floor(struct sfs_store *s, struct sfs_need *need, uint32_t tree, s
     const uint8_t *page = p.node[p.depth - 1]->page;
     *found = sfs_page_key(page, i);
     *value = sfs_page_value(page, i, len);
-    return SCALEFS_OK;
+    return sfs_key_compare(*found, high) <= 0 ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
 int sfs_btree_ceil(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key from,
@@ -218,7 +242,7 @@ int sfs_btree_ceil(struct sfs_store *s, struct sfs_need *need, uint32_t tree, st
     const uint8_t *page = p.node[p.depth - 1]->page;
     *found = sfs_page_key(page, i);
     *value = sfs_page_value(page, i, len);
-    return SCALEFS_OK;
+    return sfs_key_compare(*found, from) >= 0 ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
 int sfs_btree_ready(struct sfs_store *s, struct sfs_need *need, uint32_t tree, struct sfs_key key)
@@ -228,7 +252,7 @@ int sfs_btree_ready(struct sfs_store *s, struct sfs_need *need, uint32_t tree, s
     return err == SCALEFS_E_NOENT ? SCALEFS_OK : err; /* an empty tree: nothing to read */
 }
 
-/* --- changing --- */
+/* --- changing: what is touched was made sure of by sfs_btree_ready --- */
 
 static void dirty_path(struct sfs_store *s, const struct path *p)
 {
@@ -326,7 +350,7 @@ void sfs_btree_put(struct sfs_store *s, uint32_t tree, struct sfs_key key, const
         make_root(s, tree);
     struct path p;
     struct sfs_need none = {0};
-    int err = walk(s, &none, tree, key, &p);
+    int err = descend(s, &none, tree, key, &p);
     SFS_ASSERT(err == SCALEFS_OK);
     dirty_path(s, &p);
     bool exact;
@@ -344,7 +368,7 @@ uint8_t *sfs_btree_edit(struct sfs_store *s, uint32_t tree, struct sfs_key key, 
 {
     struct path p;
     struct sfs_need none = {0};
-    int err = walk(s, &none, tree, key, &p);
+    int err = descend(s, &none, tree, key, &p);
     if (err == SCALEFS_E_NOENT)
         return NULL;
     SFS_ASSERT(err == SCALEFS_OK);
@@ -380,6 +404,17 @@ static void flatten(struct sfs_store *s, struct sfs_node *root)
     }
 }
 
+/* Nobody has looked at the neighbour yet (see leaf_belongs). `bound`: the parent's key between the two. */
+static bool in_order(const uint8_t *left, struct sfs_key bound, const uint8_t *right)
+{
+    unsigned kept = sfs_page_count(left), more = sfs_page_count(right), inner = sfs_page_level(right) > 0;
+    if (sfs_page_level(left) != sfs_page_level(right) ||
+        (kept && sfs_key_compare(sfs_page_key(left, kept - 1), bound) >= 0))
+        return false;
+    int order = more > inner ? sfs_key_compare(bound, sfs_page_key(right, inner)) : -1;
+    return inner ? order < 0 : order <= 0;
+}
+
 /* A leaf or inner node that became small takes in its right neighbour (or goes into its left one) when that is at
  * hand. Never reads: a tree may keep small nodes, and empty leaves, they cost room only. An empty leaf must not simply go:
  * its keys would belong to a neighbour that may not be in the cache, and the updates that follow in the same transaction
@@ -399,7 +434,7 @@ static void merge(struct sfs_store *s, struct path *p, unsigned d)
         right = n;
     }
     unsigned kept = left ? sfs_page_count(left->page) : 0;
-    if (!left || !right || !sfs_page_merge(left->page, right->page))
+    if (!left || !right || !in_order(left->page, sfs_page_key(parent->page, i), right->page) || !sfs_page_merge(left->page, right->page))
         return;
     /* The first key of an inner node counts as minus infinity there; in the middle of a node it must be the bound
      * that the parent had for it. */
@@ -417,7 +452,7 @@ void sfs_btree_delete(struct sfs_store *s, uint32_t tree, struct sfs_key key)
 {
     struct path p;
     struct sfs_need none = {0};
-    int err = walk(s, &none, tree, key, &p);
+    int err = descend(s, &none, tree, key, &p);
     if (err == SCALEFS_E_NOENT)
         return;
     SFS_ASSERT(err == SCALEFS_OK);

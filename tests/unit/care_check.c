@@ -413,6 +413,59 @@ static void no_volume(struct world *w, void *arg)
     sync_and_close(w, s);
 }
 
+/* --- nodes that are right for themselves, and wrong below their parents --- */
+
+static bool count_key(void *context, struct sfs_key key, const uint8_t *value, uint32_t len)
+{
+    unsigned *n = context;
+    (void)key, (void)value, (void)len;
+    return ++*n < 10000;
+}
+
+static void strange_leaf(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_tx tx;
+    const struct sfs_key end = {6000, 0x70, UINT64_MAX};
+    uint8_t value[400] = {0};
+    for (unsigned i = 0; i < 200; i++) {
+        sfs_tx_init(&tx, s);
+        sfs_tx_put(&tx, TREE, (struct sfs_key){5000 + i, 0x70, 0}, value, sizeof value);
+        MUST(w, sfs_tx_commit(&tx));
+        sfs_tx_deinit(&tx);
+    }
+    unsigned n = 0;
+    MUST(w, sfs_tree_scan(s, TREE, (struct sfs_key){5000, 0, 0}, end, count_key, &n));
+    NEED_EQ(w, n, 200);
+    /* The first key of a leaf becomes one that stands left of it. */
+    struct sfs_node *leaf = NULL;
+    for (struct sfs_node *at = s->dirty.head.next; at != &s->dirty.head; at = at->next)
+        if (at->tree == TREE && sfs_page_level(at->page) == 0 && sfs_page_key(at->page, 0).a > 5050)
+            leaf = at;
+    NEED(w, leaf);
+    struct sfs_key right = sfs_page_key(leaf->page, 0);
+    sfs_page_set_key(leaf->page, 0, (struct sfs_key){5010, 0x70, 7});
+    n = 0;
+    NEED_EQ(w, sfs_tree_scan(s, TREE, (struct sfs_key){5000, 0, 0}, end, count_key, &n), SCALEFS_E_CORRUPT);
+    NEED(w, n < 200);
+    sfs_tx_init(&tx, s);
+    sfs_tx_delete(&tx, TREE, right);
+    NEED_EQ(w, sfs_tx_commit(&tx), SCALEFS_E_CORRUPT);
+    sfs_tx_deinit(&tx);
+    sfs_page_set_key(leaf->page, 0, right);
+    sync_and_close(w, s);
+}
+
+static void keys_in_the_wrong_node_are_damage(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 2);
+    live(&w, strange_leaf, &c);
+    world_deinit(&w);
+}
+
 static void a_volume_is_made_whole_or_not(void)
 {
     struct world w;
@@ -434,6 +487,7 @@ int main(int argc, char **argv)
     RUN(half_a_record_is_no_problem);
     RUN(what_no_disk_has_cannot_be_repaired);
     RUN(wrong_counters_are_errors);
+    RUN(keys_in_the_wrong_node_are_damage);
     RUN(a_volume_is_made_whole_or_not);
     return test_end();
 }
