@@ -72,6 +72,24 @@ struct sfs_fresh {
     size_t count, cap;
 };
 
+/* Bytes around what was read of late (ahead.c). */
+#define SFS_AHEAD_WINDOWS 4u
+#define SFS_AHEAD_BYTES (256u << 10) /* of one, at most: several disks' worth, and quickly read */
+#define SFS_AHEAD_SMALL (32u << 10)  /* reads of more gain nothing */
+#define SFS_AHEAD_NEAR (64u << 10)
+struct sfs_ahead {
+    struct sfs_mutex lock; /* guards all of it; held for no other lock and no I/O */
+    struct sfs_ahead_window {
+        uint8_t *buf; /* SFS_AHEAD_BYTES, once it was used; its reader's while `reading` */
+        uint32_t group, len; /* len 0: holds nothing */
+        uint64_t from, used;
+        bool reading;
+    } windows[SFS_AHEAD_WINDOWS];
+    struct sfs_place last[SFS_AHEAD_WINDOWS]; /* where small reads ended, of late; offset 0: none */
+    unsigned next_last;
+    uint64_t clock;
+};
+
 struct sfs_store {
     struct sfs_env *env;
     struct sfs_pool *pool;
@@ -141,6 +159,7 @@ struct sfs_store {
     unsigned compressor_count, decompressor_count;
     void *small[64], *large[16];
     unsigned small_count, large_count;
+    struct sfs_ahead ahead;
 };
 
 static inline void sfs_store_lock(struct sfs_store *s)
@@ -271,6 +290,15 @@ int sfs_log_listing(struct sfs_store *s, const struct sfs_group_record *g, uint6
 /* One node (k = 1), verified, from any copy; bad copies are repaired. unlocked. */
 int sfs_read_node(struct sfs_store *s, const struct sfs_need *need, uint8_t *page, uint64_t *birth);
 void sfs_note_repair(struct sfs_store *s, uint64_t repaired, uint64_t lost);
+
+/* --- ahead.c --- */
+void sfs_ahead_init(struct sfs_store *s);
+void sfs_ahead_deinit(struct sfs_store *s);
+/* The bytes at this place (at most SFS_AHEAD_SMALL), not verified and perhaps of long ago, if they are kept or worth
+ * reading together with what is around them. unlocked. */
+bool sfs_ahead_get(struct sfs_store *s, struct sfs_place place, uint32_t len, uint8_t *out);
+/* They did not verify: nothing is to be taken from there again. unlocked. */
+void sfs_ahead_drop(struct sfs_store *s, struct sfs_place place, uint32_t len);
 
 /* --- pack.c: compression, and buffers for I/O that are used again (fresh memory costs a fault per page) --- */
 #define SFS_BUFFER_SMALL (160u << 10) /* a record and its alignment */

@@ -399,6 +399,18 @@ static int gather(struct sfs_store *s, struct sfs_read *reads, size_t count, str
     return parity;
 }
 
+/* A small read, out of what lies around it: neighbours that will be wanted next come with it. */
+static bool from_around(struct sfs_store *s, const struct sfs_read *r, const struct work *w)
+{
+    struct sfs_place place = {w->e.place.group, w->e.place.offset + w->from};
+    if (w->len > SFS_AHEAD_SMALL || !sfs_ahead_get(s, place, w->len, w->buf + w->skip))
+        return false;
+    if (verify_range(r->id, &w->e, w->from, w->buf + w->skip, w->len))
+        return true;
+    sfs_ahead_drop(s, place, w->len);
+    return false;
+}
+
 int sfs_store_read(struct sfs_store *s, struct sfs_read *reads, size_t count)
 {
     if (count == 0)
@@ -410,7 +422,7 @@ int sfs_store_read(struct sfs_store *s, struct sfs_read *reads, size_t count)
         sfs_free(s->env, gets);
         return SCALEFS_E_NOMEM;
     }
-    bool parity = gather(s, reads, count, work);
+    bool parity = gather(s, reads, count, work), around = false;
     for (size_t i = 0; i < count; i++) {
         struct work *w = &work[i];
         gets[i].len = 0;
@@ -423,14 +435,16 @@ int sfs_store_read(struct sfs_store *s, struct sfs_read *reads, size_t count)
         }
         gets[i] = (struct sfs_get){.place = {w->e.place.group, w->e.place.offset + w->from}, .len = w->len,
                                    .buf = w->buf, .copy = 0xff};
+        around = count == 1 && from_around(s, &reads[i], w);
     }
-    sfs_get_many(s->pool, gets, count); /* those of length 0 are passed over */
+    if (!around)
+        sfs_get_many(s->pool, gets, count); /* those of length 0 are passed over */
     int first = SCALEFS_OK;
     for (size_t i = 0; i < count; i++) {
         struct sfs_read *r = &reads[i];
         struct work *w = &work[i];
         if (w->buf) {
-            if (gets[i].result == SCALEFS_OK && verify_range(r->id, &w->e, w->from, w->buf + w->skip, w->len))
+            if (around || (gets[i].result == SCALEFS_OK && verify_range(r->id, &w->e, w->from, w->buf + w->skip, w->len)))
                 r->result = give_out(s, r, w, w->buf + w->skip);
             else
                 r->result = slow(s, r, w);

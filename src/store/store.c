@@ -26,6 +26,7 @@ static void free_store(struct sfs_store *s)
 {
     sfs_cache_deinit(s);
     sfs_pack_deinit(s);
+    sfs_ahead_deinit(s);
     struct sfs_pool *pool = s->pool;
     for (uint32_t i = 0; i < pool->group_cap; i++)
         if (pool->groups[i] && pool->groups[i]->record.class != SFS_CLASS_SYSTEM) {
@@ -59,6 +60,7 @@ static int make(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_sto
     sfs_cond_init(&s->checkpoint_done, env);
     sfs_cond_init(&s->wake, env);
     sfs_cond_init(&s->room_made, env);
+    sfs_ahead_init(s);
     sfs_cache_init(s);
     s->dirty_limit = s->cache_nodes / 2;
     s->roots.extent_map = pool->last.extent_map;
