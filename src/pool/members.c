@@ -42,6 +42,7 @@ void sfs_pool_free(struct sfs_pool *pool)
         if (pool->groups[g])
             sfs_group_forget(pool, pool->groups[g]);
     sfs_free(env, pool->groups);
+    sfs_free(env, pool->room_memos);
     sfs_free(env, pool->pending);
     sfs_free(env, pool->retired);
     sfs_table_free(pool);

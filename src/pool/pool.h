@@ -77,7 +77,8 @@ struct sfs_retired {
     enum { SFS_RETIRED_HELD, SFS_RETIRED_WAITS, SFS_RETIRED_GRACE, SFS_RETIRED_IDLE } stage;
 };
 
-struct sfs_table; /* table.c */
+struct sfs_table;     /* table.c */
+struct sfs_room_memo; /* space.c */
 
 struct sfs_pool {
     struct sfs_env *env;
@@ -109,6 +110,7 @@ struct sfs_pool {
     struct sfs_tenure_record tenures[64];     /* oldest first */
     unsigned tenure_count;
     struct sfs_table *table;
+    struct sfs_room_memo *room_memos; /* NULL: nothing was counted yet */
     /* Disks that members no longer use; closed as soon as no call of the pool can still be using them. */
     struct sfs_retired *retired;
     size_t retired_count, retired_cap;

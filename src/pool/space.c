@@ -234,6 +234,48 @@ static uint64_t payload(const struct sfs_pool *pool, const struct sfs_placement_
     return data - summaries;
 }
 
+/* What was counted last for one question. Counting takes hundreds of microseconds, and is asked for at every commit, while the
+ * answer changes only when groups come and go. */
+struct sfs_room_memo {
+    bool known;
+    struct sfs_placement_wish wish;
+    unsigned count;
+    struct sfs_placement_disk disks[SFS_DISKS_MAX];
+    struct sfs_placement_room room;
+};
+
+static bool same_question(const struct sfs_room_memo *memo, const struct sfs_placement_wish *wish,
+                          const struct sfs_placement_disk *disks, unsigned count)
+{
+    bool same = memo->known && memo->count == count && memo->wish.failover == wish->failover &&
+                memo->wish.optimize == wish->optimize && memo->wish.width_cap == wish->width_cap;
+    for (unsigned i = 0; i < count && same; i++)
+        same = memo->disks[i].station == disks[i].station && memo->disks[i].role == disks[i].role &&
+               memo->disks[i].usable == disks[i].usable && memo->disks[i].free_columns == disks[i].free_columns;
+    return same;
+}
+
+static void count_room(struct sfs_pool *pool, unsigned question, const struct sfs_placement_wish *wish,
+                       const struct sfs_placement_disk *disks, struct sfs_placement_room *room)
+{
+    enum { QUESTIONS = 4 };
+    if (!pool->room_memos)
+        pool->room_memos = sfs_zalloc(pool->env, QUESTIONS * sizeof *pool->room_memos);
+    struct sfs_room_memo *memo = pool->room_memos ? &pool->room_memos[question] : NULL;
+    if (memo && same_question(memo, wish, disks, pool->member_count)) {
+        *room = memo->room;
+        return;
+    }
+    sfs_placement_capacity(wish, disks, pool->member_count, room);
+    if (!memo)
+        return;
+    memo->known = true;
+    memo->wish = *wish;
+    memo->count = pool->member_count;
+    memcpy(memo->disks, disks, pool->member_count * sizeof *disks);
+    memo->room = *room;
+}
+
 static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
@@ -256,7 +298,7 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
         if (disks[i].usable) /* columns of 4 MiB are counted */
             disks[i].free_columns *= pool->members[i].record.atom_bytes / SFS_ATOM_BYTES;
     }
-    sfs_placement_capacity(&wish, disks, pool->member_count, &room);
+    count_room(pool, (empty ? 2u : 0u) + keep, &wish, disks, &room);
     return payload(pool, &room);
 }
 
