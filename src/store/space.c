@@ -134,9 +134,10 @@ static bool refillable(struct sfs_store *s, const struct sfs_group *g)
     return g->rows != NULL;
 }
 
-/* An older group worth filling again. `least`: how many dead rows it must have, in eighths of all. Groups that just proved
- * to have only rows that were freed too recently are passed over until the next commit. */
-static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, unsigned least, bool whole)
+/* An older group worth filling again. `least`: how many dead rows it must have, in eighths of all. `unread`: one whose row
+ * states are not in memory. Groups that just proved to have only rows that were freed too recently are passed over until
+ * the next commit. */
+static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, unsigned least, bool whole, bool unread)
 {
     struct sfs_group *best = NULL;
     uint32_t best_free = 0;
@@ -146,7 +147,7 @@ static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, u
             g->record.state != SFS_GROUP_OPEN || (uintptr_t)g->store == s->pool->committed + 1 ||
             g->record.sequential)
             continue;
-        if (whole && !sfs_group_whole(s->pool, g))
+        if ((whole && !sfs_group_whole(s->pool, g)) || (unread && g->rows))
             continue;
         uint32_t dead = sfs_group_room(g);
         if (dead > best_free && (uint64_t)dead * 8 >= (uint64_t)g->record.rows * least) {
@@ -204,12 +205,12 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
         err = SCALEFS_OK;
         bool made = false;
         /* What may use the reserve takes any row there is before it. */
-        g = is_log ? NULL : find_group(s, class, use_reserve ? 0 : 2, true);
+        g = is_log ? NULL : find_group(s, class, use_reserve ? 0 : 2, true, false);
         if (!g) {
             err = new_group(s, class, use_reserve, &g);
             made = !err;
-            if (err == SCALEFS_E_NOSPC && !is_log && ((g = find_group(s, class, 0, true)) != NULL ||
-                                                      (g = find_group(s, class, 0, false)) != NULL))
+            if (err == SCALEFS_E_NOSPC && !is_log && ((g = find_group(s, class, 0, true, false)) != NULL ||
+                                                      (g = find_group(s, class, 0, false, false)) != NULL))
                 err = SCALEFS_OK;
         }
         if (err)
@@ -402,8 +403,8 @@ int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_pl
 /* A half-empty metadata group comes back into use: its row states are read. NODATA: there is none. */
 static int reload(struct sfs_store *s, struct sfs_need *need, unsigned least)
 {
-    struct sfs_group *g = find_group(s, SFS_CLASS_METADATA, least, !s->broken_nodes_ok);
-    if (!g || g->rows)
+    struct sfs_group *g = find_group(s, SFS_CLASS_METADATA, least, !s->broken_nodes_ok, true);
+    if (!g)
         return SCALEFS_E_NODATA;
     int err = load_rows(s, need, g);
     if (!err && takeable(s, g) == 0) {

@@ -200,6 +200,33 @@ def accepted_is_kept(sizes, failover):
         pool.destroy()
 
 
+def full_of_names():
+    """Where names and links have taken all room for metadata, those that were accepted can be made durable."""
+    pool = Pool("names", [64 * MIB, 64 * MIB], 1)
+    try:
+        pool.mount()
+        number = 0
+        try:
+            while True:
+                os.symlink("x" * 4000, pool.path(f"link{number}"))
+                number += 1
+        except OSError as e:
+            equal(errno.errorcode[e.errno], "ENOSPC", "how a full pool says so")
+        note(f"{number} links")
+        pool.sync()
+        pool.unmount()
+        pool.check()
+        pool.mount()
+        names = set(os.listdir(pool.mount_point))
+        equal(len(names), number, "names")
+        for name in names:
+            os.unlink(pool.path(name))
+        pool.unmount()
+        pool.check()
+    finally:
+        pool.destroy()
+
+
 def main():
     if not have_fuse():
         skip("mount_full", "no /dev/fuse")
@@ -211,6 +238,7 @@ def main():
         finish()
     case(accepted_is_kept, [96 * MIB], 0, timeout=120, name="accepted_is_kept_on_1_disk")
     case(accepted_is_kept, [96 * MIB, 128 * MIB, 192 * MIB], 1, timeout=120, name="accepted_is_kept_on_3_disks")
+    case(full_of_names, timeout=120)
     first = int(os.environ.get("E2E_SEED", "1"))
     for seed in range(first, first + int(os.environ.get("E2E_ROUNDS", "5"))):
         r = random.Random(seed)
