@@ -252,6 +252,7 @@ static void settle(struct flush *f, struct flush_item *item)
  * locked. */
 static int close_tx(struct flush *f, size_t upto, bool over)
 {
+    f->tx.claim = SFS_CLAIM_PROMISED;
     int err = f->tx.count || f->tx.error ? sfs_tx_commit(&f->tx) : SCALEFS_OK;
     for (size_t i = f->open_from; i < upto; i++) {
         struct flush_item *item = &f->items[i];

@@ -263,6 +263,8 @@ int sfs_fs_commit_value(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *
                         const struct sfs_inode_value *value)
 {
     bool file = SFS_FS_ISREG(value->mode);
+    if (tx->claim == SFS_CLAIM_NEW && !tx->count) /* attributes alone */
+        tx->claim = SFS_CLAIM_NAMES;
     sfs_fs_put_value(fs, tx, inode->ino, value, file ? inode->disk_size : value->size);
     int err = sfs_tx_commit(tx);
     if (err)

@@ -75,7 +75,7 @@ static int delete_steps(struct sfs_fs *fs, uint64_t ino, unsigned steps, bool *m
     for (; !err && *more && steps; steps--) {
         struct sfs_tx tx;
         sfs_tx_init(&tx, fs->store);
-        tx.frees = true;
+        tx.claim = SFS_CLAIM_FREES;
         err = delete_some(fs, &tx, ino, STEP_KEYS, more);
         if (!err && !*more)
             delete_last(fs, &tx, ino);
@@ -98,7 +98,7 @@ int sfs_fs_drop_links(struct sfs_fs *fs, struct sfs_tx *tx, struct sfs_inode *in
     value->ctime = now;
     *deleted = false;
     if (!value->links) {
-        tx->frees = true;
+        tx->claim = SFS_CLAIM_FREES;
         if (!sfs_fs_holds(fs, inode->ino) && !inode->flushing.count) {
             struct sfs_tx probe; /* whether it is small shows only when all is gathered */
             bool more;

@@ -23,7 +23,7 @@ static int cut_step(struct sfs_fs *fs, struct sfs_tx *tx, uint64_t ino,
                     struct sfs_inode_value *value, uint64_t size, uint64_t *upto)
 {
     struct sfs_cutter cut;
-    tx->frees = true;
+    tx->claim = SFS_CLAIM_FREES;
     sfs_fs_cut_begin(&cut, fs, tx, ino);
     int err = sfs_fs_cut_some(&cut, size, UINT64_MAX, SFS_FS_TX_OPS / 2, upto);
     sfs_fs_cut_end(&cut);
@@ -147,7 +147,7 @@ static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint
         struct sfs_cutter cut;
         uint64_t upto;
         sfs_tx_init(&tx, fs->store);
-        tx.frees = true;
+        tx.claim = SFS_CLAIM_FREES;
         sfs_fs_cut_begin(&cut, fs, &tx, inode->ino);
         err = sfs_fs_cut_some(&cut, from, to, SFS_FS_TX_OPS / 2, &upto);
         sfs_fs_cut_end(&cut);

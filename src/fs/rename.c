@@ -212,6 +212,7 @@ static int rename_locked(struct sfs_fs *fs, struct renaming *r)
         return err;
     struct sfs_tx tx;
     sfs_tx_init(&tx, fs->store);
+    tx.claim = SFS_CLAIM_NAMES;
     err = build(fs, &tx, r);
     if (!err)
         err = sfs_tx_commit(&tx);

@@ -283,7 +283,7 @@ static int change_locked(struct sfs_fs *fs, struct sfs_inode *inode, const struc
     if (inode->gone)
         return SCALEFS_E_STALE;
     sfs_tx_init(&tx, fs->store);
-    tx.frees = s->remove;
+    tx.claim = s->remove ? SFS_CLAIM_FREES : SFS_CLAIM_NEW;
     int err;
     if (s->remove)
         err = sfs_fs_xattr_delete(fs, &tx, inode->ino, s->name);

@@ -127,7 +127,7 @@ static size_t growing(const struct sfs_op *ops, size_t count)
     return n;
 }
 
-int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count, bool frees)
+int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count, enum sfs_claim claim)
 {
     if (s->pool->read_only)
         return SCALEFS_E_ROFS;
@@ -139,17 +139,19 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
          * a transaction that was applied must not be answered with an error. */
         sfs_store_unlock(s);
         int full = sfs_store_sync(s);
-        if (full && !frees)
+        if (full && claim != SFS_CLAIM_FREES)
             return full;
         sfs_store_lock(s);
     }
-    int err = frees ? SCALEFS_OK : sfs_space_node_room(s);
-    if (err == SCALEFS_E_NOSPC && sfs_pool_zone_bytes(s->pool)) { /* perhaps what checkpoints emptied is not yet usable */
+    int err = sfs_space_node_room(s, claim);
+    /* Perhaps what checkpoints gave back is not yet usable. To find out takes some; what makes new things is spared that,
+     * but on zoned disks, where whole zones come back. */
+    if (err == SCALEFS_E_NOSPC && (claim != SFS_CLAIM_NEW || sfs_pool_zone_bytes(s->pool))) {
         sfs_store_unlock(s);
         err = sfs_ripen(s);
         sfs_store_lock(s);
         if (!err)
-            err = sfs_space_node_room(s);
+            err = sfs_space_node_room(s, claim);
     }
     /* After a read, on from the same update; but what was looked at before may have changed while the lock was given up,
      * so only a whole round without a read counts. */

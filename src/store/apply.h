@@ -20,6 +20,6 @@ struct sfs_op {
     struct sfs_place old_place;
 };
 
-int sfs_store_apply(struct sfs_store *store, const struct sfs_op *ops, size_t count, bool frees);
+int sfs_store_apply(struct sfs_store *store, const struct sfs_op *ops, size_t count, enum sfs_claim claim);
 
 #endif

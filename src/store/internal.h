@@ -245,7 +245,7 @@ bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locke
 /* Counts what the estimates above say. locked; at each checkpoint and when they ran low. */
 void sfs_space_count(struct sfs_store *s);
 /* NOSPC when so little room for nodes is left that only transactions that free space may go on. locked. */
-int sfs_space_node_room(struct sfs_store *s);
+int sfs_space_node_room(struct sfs_store *s, enum sfs_claim claim);
 /* Makes sure that so many metadata and system nodes can be taken, and counted, without reading: loads row states and makes
  * groups. NEED_NODE as everywhere; NOSPC. locked. */
 int sfs_space_prepare_nodes(struct sfs_store *s, struct sfs_need *need, size_t metadata, size_t system);

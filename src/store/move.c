@@ -230,7 +230,7 @@ static int commit(struct mover *m, bool tail, size_t *moved)
         for (; n < 64 && at < kept; n++, at++)
             ops[n] = (struct sfs_op){.kind = SFS_OP_MOVE, .id = m->moves[at].id, .extent = &pieces[at].extent,
                                      .birth = m->moves[at].from.birth, .old_place = m->moves[at].from.place};
-        err = sfs_store_apply(s, ops, n, true);
+        err = sfs_store_apply(s, ops, n, SFS_CLAIM_FREES);
     }
     if (moved)
         *moved = err ? 0 : kept;

@@ -13,10 +13,12 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
     return g->record.state == SFS_GROUP_OPEN && !g->moving && !g->closed && sfs_group_whole(s->pool, g);
 }
 
-/* Room for metadata nodes: below the first, only transactions that free space go on; below the second no new data is promised,
- * so that what was promised finds room for its nodes. */
+/* Room for metadata nodes: below the first, only transactions that free space go on; below each of the next, one kind more
+ * (enum sfs_claim). No new data is promised below the last, so that what was promised finds room for its nodes. */
 #define NODES_AT_LEAST 96u
-#define NODES_FOR_DATA 128u
+#define NODES_FOR_NAMES 112u
+#define NODES_FOR_NEW 128u
+#define NODES_FOR_DATA 160u
 #define CLEANER_ROWS 3u /* that compaction fills before it gives more of them back */
 
 static bool any_present(struct sfs_store *s, const struct sfs_group *g)
@@ -609,11 +611,15 @@ void sfs_space_count(struct sfs_store *s)
     s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;
 }
 
-int sfs_space_node_room(struct sfs_store *s)
+int sfs_space_node_room(struct sfs_store *s, enum sfs_claim claim)
 {
-    if (s->node_room < 512)
+    static const unsigned at_least[] = {[SFS_CLAIM_NEW] = NODES_FOR_NEW,
+                                        [SFS_CLAIM_NAMES] = NODES_FOR_NAMES,
+                                        [SFS_CLAIM_PROMISED] = NODES_AT_LEAST,
+                                        [SFS_CLAIM_FREES] = 0};
+    if (s->node_room < 512 && claim != SFS_CLAIM_FREES)
         sfs_space_count(s);
-    return s->node_room < NODES_AT_LEAST ? SCALEFS_E_NOSPC : SCALEFS_OK;
+    return s->node_room < at_least[claim] ? SCALEFS_E_NOSPC : SCALEFS_OK;
 }
 
 /* Room for what is promised is counted in whole rows that are free. How much of that is filled depends on how it comes: batches

@@ -38,6 +38,14 @@ void sfs_store_set_flusher(struct sfs_store *store, int (*flush)(void *context),
 #define SFS_LOST_NAMED 65536u
 void sfs_store_set_namer(struct sfs_store *store, void (*name)(void *context, const uint64_t *ids, size_t count), void *context);
 
+/* How urgently the updates want room for the nodes that they make: the full pool refuses the first kind first, the last never. */
+enum sfs_claim {
+    SFS_CLAIM_NEW,      /* makes something */
+    SFS_CLAIM_NAMES,    /* gives what exists another name or other attributes, which takes next to nothing */
+    SFS_CLAIM_PROMISED, /* writes data that were accepted */
+    SFS_CLAIM_FREES,    /* frees space in sum */
+};
+
 /* Makes every transaction that committed before the call durable. Many callers share one checkpoint. */
 int sfs_store_sync(struct sfs_store *store);
 /* A checkpoint even when no transaction came: the configuration changed. */

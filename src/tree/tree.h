@@ -31,7 +31,7 @@ struct sfs_tx {
     uint8_t *bytes; /* values */
     size_t byte_count, byte_cap;
     int error;      /* sticky: NOMEM while gathering; commit returns it */
-    bool frees;     /* set it when the transaction in sum frees space (unlink, truncate): it may use the reserve */
+    enum sfs_claim claim; /* SFS_CLAIM_NEW unless set: what of the reserve it may use */
 };
 void sfs_tx_init(struct sfs_tx *tx, struct sfs_store *store);
 void sfs_tx_deinit(struct sfs_tx *tx); /* after commit or instead of it */

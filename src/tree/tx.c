@@ -124,11 +124,11 @@ int sfs_tx_commit(struct sfs_tx *tx)
                 ops[i].extent = (const struct sfs_extent *)(const void *)bytes;
         }
         if (!err)
-            err = sfs_store_apply(tx->store, ops, tx->count, tx->frees);
+            err = sfs_store_apply(tx->store, ops, tx->count, tx->claim);
         sfs_free(env, ops);
     }
     tx->count = tx->byte_count = 0;
     tx->error = SCALEFS_OK;
-    tx->frees = false;
+    tx->claim = SFS_CLAIM_NEW;
     return err;
 }

@@ -138,15 +138,14 @@ def full_and_half(sizes, failover, seed, rounds=1, kinds=(EVEN,)):
             full.verify()
             if n < rounds:
                 full.check()
-        # Full: small things and overwriting in place of nothing may fail, deleting and truncating may not.
-        victims = full.random.sample(sorted(full.files), 3)
+        # Full: new things may fail; names and attributes of what there is, deleting and truncating may not.
+        for old in full.random.sample(sorted(full.files), min(100, len(full.files))):
+            os.rename(old, old + ".renamed")
+            os.chmod(old + ".renamed", 0o640)
+            full.files[old + ".renamed"] = full.files.pop(old)
+        victims = full.random.sample(sorted(full.files), 2)
         os.truncate(victims[0], 1000)
         os.unlink(victims[1])
-        try:
-            os.rename(victims[2], victims[2] + ".renamed")
-        except OSError as e:  # a longer name, where small files have taken even the room for names
-            equal((errno.errorcode[e.errno], kinds[rounds % len(kinds)]), ("ENOSPC", MIXED), "a name on a full pool")
-            os.unlink(victims[2])
         for v in victims:
             del full.files[v]
         full.verify()
@@ -201,7 +200,8 @@ def accepted_is_kept(sizes, failover):
 
 
 def full_of_names():
-    """Where names and links have taken all room for metadata, those that were accepted can be made durable."""
+    """Where names and links have taken all room for metadata, those that were accepted can be made durable, and what exists can
+    still be renamed and changed."""
     pool = Pool("names", [64 * MIB, 64 * MIB], 1)
     try:
         pool.mount()
@@ -214,11 +214,16 @@ def full_of_names():
             equal(errno.errorcode[e.errno], "ENOSPC", "how a full pool says so")
         note(f"{number} links")
         pool.sync()
+        for n in range(0, 600, 3):
+            os.rename(pool.path(f"link{n}"), pool.path(f"Link{n}"))
+            os.lchown(pool.path(f"Link{n}"), 1, 1)
+            os.rename(pool.path(f"link{n + 1}"), pool.path(f"link{n + 2}"))
         pool.unmount()
         pool.check()
         pool.mount()
         names = set(os.listdir(pool.mount_point))
-        equal(len(names), number, "names")
+        equal(len(names), number - 200, "names")
+        equal({f"Link{n}" for n in range(0, 600, 3)} <= names, True, "the new names are there")
         for name in names:
             os.unlink(pool.path(name))
         pool.unmount()

@@ -91,7 +91,7 @@ static inline void put_file(struct world *w, struct sfs_store *s, struct content
         }
         NEED_EQ(w, offset, size);
     } else {
-        tx.frees = true;
+        tx.claim = SFS_CLAIM_FREES;
     }
     MUST(w, sfs_tx_commit(&tx));
     sfs_tx_deinit(&tx);
