@@ -384,6 +384,23 @@ static int check_host(struct opener *o)
                       o->pool->config.name);
 }
 
+#define MISSING_TEXT 600
+
+static void missing_text(const struct sfs_pool *pool, char names[MISSING_TEXT])
+{
+    size_t len = 0;
+    names[0] = 0;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        char text[SFS_DISK_TEXT];
+        const struct sfs_member *member = &pool->members[i];
+        if (!member->used || member->disk || sfs_member_failed(member))
+            continue;
+        sfs_disk_text(&member->record, text);
+        if (len + strlen(text) + 8 < MISSING_TEXT)
+            len += (size_t)snprintf(names + len, MISSING_TEXT - len, "%s%s", len ? ", " : "", text);
+    }
+}
+
 static int check_proof(struct opener *o, const struct tally *t)
 {
     struct sfs_pool *pool = o->pool;
@@ -392,17 +409,8 @@ static int check_proof(struct opener *o, const struct tally *t)
         return SCALEFS_OK;
     if ((o->how->degraded || o->keep) && (t->absent <= q || o->how->read_only))
         return SCALEFS_OK;
-    char names[600] = "";
-    size_t len = 0;
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        char text[SFS_DISK_TEXT];
-        const struct sfs_member *member = &pool->members[i];
-        if (!member->used || member->disk || sfs_member_failed(member))
-            continue;
-        sfs_disk_text(&member->record, text);
-        if (len + strlen(text) + 8 < sizeof names)
-            len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "", text);
-    }
+    char names[MISSING_TEXT];
+    missing_text(pool, names);
     const char *advice = t->absent <= q
                              ? "Attach them, or open it degraded: then what was written last may be lost."
                              : "Attach them: without them there is data that cannot be read.";
@@ -410,6 +418,17 @@ static int check_proof(struct opener *o, const struct tally *t)
                       "The pool \"%s\" has %u disks, and %u of them are missing: %s. Without them it is not "
                       "certain that this is its newest state. %s",
                       pool->config.name, t->members, t->absent, names, advice);
+}
+
+/* The newest state is whole, on disks that may come back: to go on from an older one would lose it unasked. */
+static int refuse_waiting(struct opener *o)
+{
+    char names[MISSING_TEXT];
+    missing_text(o->pool, names);
+    return sfs_refuse(o->info, SCALEFS_E_MISSING,
+                      "The newest state of the pool \"%s\" cannot be read without the disks that are missing: %s. Attach "
+                      "them, or open it degraded: then an older state is looked for, and what was written since is lost.",
+                      o->pool->config.name, names);
 }
 
 static const struct sfs_member *member_with(const struct sfs_pool *pool, const struct sfs_head *h)
@@ -464,6 +483,8 @@ static int try_record(struct opener *o, const struct sfs_ring_entry *e, struct t
     if (o->how->probe && (err = o->how->probe(o->how->probe_context, o->pool)) != SCALEFS_OK) {
         if (err == SCALEFS_E_NOMEM)
             return no_memory(o);
+        if (err == SCALEFS_E_SUSPENDED && !o->how->degraded && !o->keep)
+            return refuse_waiting(o);
         sfs_log(o->env, SFS_LOG_WARN, "pool", err, "the trees of record %llu cannot be read; trying an older one",
                 (unsigned long long)e->txn);
         o->rewrite = true;

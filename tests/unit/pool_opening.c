@@ -491,6 +491,13 @@ static int only_odd(void *context, struct sfs_pool *pool)
     return pool->last.pool_tree % 2 ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
+/* What the newest state needs is on a disk that is away. */
+static int waits(void *context, struct sfs_pool *pool)
+{
+    (void)context;
+    return pool->last.pool_tree < 10 ? SCALEFS_OK : SCALEFS_E_SUSPENDED;
+}
+
 static int never(void *context, struct sfs_pool *pool)
 {
     (void)context;
@@ -507,6 +514,14 @@ static void probe_life(struct world *w, void *arg)
     struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
     MUST(w, commit(pool, 8));
     MUST(w, commit(pool, 10));
+    sfs_pool_close(pool);
+    /* Nobody goes back to an older state without asking because disks are away. */
+    struct sfs_pool_open away = {.probe = waits};
+    must_not_open(w, &away, A | B, SCALEFS_E_MISSING);
+    NEED_EQ(w, state_of(w, ALL_DISKS), 10);
+    away.degraded = away.read_only = true;
+    pool = must_open(w, &away, A | B);
+    NEED_EQ(w, pool->last.pool_tree, 8);
     sfs_pool_close(pool);
     struct sfs_pool_open how = {.probe = only_odd, .probe_context = &calls};
     pool = must_open(w, &how, ALL_DISKS);
