@@ -144,6 +144,7 @@ struct sfs_config_record {
     uint8_t failover, optimize, verify, compression;
     int8_t zstd_level;
     uint8_t width_cap;
+    uint8_t settle; /* 1: width and evenness of the groups do not follow the configuration yet */
     uint8_t quorum; /* records are written while no more members than this are absent */
     uint32_t record_bytes, next_disk;
     int64_t created_ns;

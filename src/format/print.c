@@ -162,9 +162,9 @@ void sfs_config_to_text(struct sfs_text *t, const struct sfs_config_record *r)
     sfs_text_put(t, "config");
     put_name(t, "name", r->name, strlen(r->name));
     sfs_text_printf(t,
-                    " failover %u quorum %u optimize %u verify %s compression %s level %d width_cap %u"
+                    " failover %u quorum %u settle %u optimize %u verify %s compression %s level %d width_cap %u"
                     " record %" PRIu32 " next_disk %" PRIu32,
-                    r->failover, r->quorum, r->optimize, r->verify ? "parity" : "checksum",
+                    r->failover, r->quorum, r->settle, r->optimize, r->verify ? "parity" : "checksum",
                     compression_name(r->compression), r->zstd_level, r->width_cap, r->record_bytes,
                     r->next_disk);
     put_time_ns(t, "created", r->created_ns);

@@ -34,7 +34,7 @@ static bool config_ok(const struct sfs_config_record *r)
     return r->failover <= 31 && r->optimize <= 100 && r->verify <= 1 && r->compression <= 1 &&
            r->width_cap >= 1 && r->width_cap <= SFS_COLUMNS_MAX && r->record_bytes >= SFS_BLOCK &&
            r->record_bytes <= SFS_EXTENT_MAX && !(r->record_bytes & (r->record_bytes - 1)) &&
-           r->next_disk <= SFS_NONE16 && r->quorum <= 31;
+           r->next_disk <= SFS_NONE16 && r->quorum <= 31 && r->settle <= 1;
 }
 
 void sfs_config_put(struct sfs_writer *w, const struct sfs_config_record *r)
@@ -49,7 +49,7 @@ void sfs_config_put(struct sfs_writer *w, const struct sfs_config_record *r)
     sfs_w8(w, (uint8_t)r->zstd_level);
     sfs_w8(w, r->width_cap);
     sfs_w8(w, r->quorum);
-    sfs_w8(w, 0);
+    sfs_w8(w, r->settle);
     sfs_w32(w, r->record_bytes);
     sfs_w32(w, r->next_disk);
     sfs_w64(w, (uint64_t)r->created_ns);
@@ -70,7 +70,7 @@ int sfs_config_get(const uint8_t *p, uint16_t len, struct sfs_config_record *r)
     r->zstd_level = (int8_t)sfs_r8(&in);
     r->width_cap = sfs_r8(&in);
     r->quorum = sfs_r8(&in);
-    sfs_r8(&in);
+    r->settle = sfs_r8(&in);
     r->record_bytes = sfs_r32(&in);
     r->next_disk = sfs_r32(&in);
     r->created_ns = (int64_t)sfs_r64(&in);

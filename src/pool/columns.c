@@ -50,6 +50,28 @@ void sfs_group_set_column(struct sfs_pool *pool, struct sfs_group *group, unsign
     sfs_pool_judge(pool);
 }
 
+void sfs_group_drop_column(struct sfs_pool *pool, struct sfs_group *group)
+{
+    struct sfs_group_record *g = &group->record;
+    SFS_ASSERT(g->m > 0);
+    g->m--;
+    struct sfs_column *last = &g->columns[g->k + g->m], old = *last;
+    *last = (struct sfs_column){SFS_NONE16, 0};
+    sfs_table_mark_group(pool, group);
+    sfs_column_free_later(pool, &old, g);
+    sfs_pool_judge(pool);
+}
+
+void sfs_group_add_column(struct sfs_pool *pool, struct sfs_group *group, const struct sfs_column *at)
+{
+    struct sfs_group_record *g = &group->record;
+    SFS_ASSERT(g->k + g->m < SFS_COLUMNS_MAX);
+    g->columns[g->k + g->m] = *at;
+    g->m++;
+    sfs_table_mark_group(pool, group);
+    sfs_pool_judge(pool);
+}
+
 /* --- bytes --- */
 
 int sfs_units_run(struct sfs_pool *pool, const struct sfs_group_record *g, struct sfs_unit_io *units, size_t count)
@@ -143,7 +165,7 @@ int sfs_column_check_header(struct sfs_pool *pool, const struct sfs_group_record
     if (!err)
         err = sfs_column_decode(block, base, &h);
     if (!err && (!sfs_uuid_equal(&h.pool, &want.pool) || !sfs_uuid_equal(&h.disk, &want.disk) || h.group != want.group ||
-                 h.unit_bytes != want.unit_bytes || h.rows != want.rows || h.column != c || h.k != want.k || h.m != want.m ||
+                 h.unit_bytes != want.unit_bytes || h.rows != want.rows || h.column != c || h.k != want.k ||
                  h.class != want.class || h.generation != want.generation || h.column_bytes != want.column_bytes ||
                  h.disk_index != want.disk_index))
         err = SCALEFS_E_CORRUPT;
@@ -159,6 +181,13 @@ void sfs_member_replaced_by(struct sfs_pool *pool, uint16_t old, uint16_t new_in
     SFS_ASSERT(m != NULL);
     m->record.replaced_by = new_index;
     m->record.wish = m->disk ? SFS_WISH_LEAVE : SFS_WISH_FAILED;
+    m->dirty = true;
+    sfs_pool_judge(pool);
+}
+
+void sfs_member_wish(struct sfs_pool *pool, struct sfs_member *m, enum sfs_wish wish)
+{
+    m->record.wish = wish;
     m->dirty = true;
     sfs_pool_judge(pool);
 }

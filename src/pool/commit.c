@@ -31,12 +31,13 @@ struct sfs_commit_job {
 };
 
 /* How many members may be absent while records are written. A higher number counts only when every member has a record
- * that tells of the higher failover: so whoever finds old records alone asks for enough of them (open.c). */
+ * that tells of the higher failover: so whoever finds old records alone asks for enough of them (open.c). A lower one counts
+ * when a record tells of it: the wish may still be taken back, when a member has just gone and that was not noticed. */
 static void follow_quorum(struct sfs_pool *pool)
 {
     struct sfs_config_record *c = &pool->config;
     bool up = c->quorum < c->failover && pool->failover_known == c->failover;
-    bool down = c->quorum > c->failover && sfs_members_absent(pool) <= c->failover;
+    bool down = c->quorum > c->failover && pool->failover_told == c->failover && sfs_members_absent(pool) <= c->failover;
     if (up || down) {
         c->quorum = c->failover;
         pool->config_dirty = true;
@@ -211,6 +212,7 @@ static int finish(struct sfs_pool *pool, const struct sfs_commit_job *job, int e
         pool->committed = job->record.txn;
         pool->writes_durable = job->writes;
         pool->last = job->record;
+        pool->failover_told = job->failover;
         if (job->on_all)
             pool->failover_known = job->failover;
         sfs_groups_reclaim(pool);

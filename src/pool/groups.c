@@ -109,6 +109,17 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
     return err == SCALEFS_E_TOO_FEW ? SCALEFS_E_NOSPC : err;
 }
 
+int sfs_group_would_be(struct sfs_pool *pool, unsigned *k, unsigned *m)
+{
+    struct sfs_placement p;
+    int err = choose(pool, SFS_CLASS_DATA, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
+    if (!err) {
+        *k = p.k;
+        *m = p.m;
+    }
+    return err;
+}
+
 static void give_back(struct sfs_pool *pool, const struct sfs_group_record *r, unsigned columns)
 {
     for (unsigned c = 0; c < columns; c++) {

@@ -231,13 +231,20 @@ static int load_group(struct loader *l, const uint8_t *p, uint16_t len, uint64_t
     return err == SCALEFS_E_EXIST ? SCALEFS_E_CORRUPT : err;
 }
 
+static int load_config(struct loader *l, const uint8_t *p, uint16_t len)
+{
+    int err = sfs_config_get(p, len, &l->pool->config);
+    l->pool->failover_told = l->pool->config.failover;
+    return err;
+}
+
 /* What describes itself: everything but counters. */
 static int load_static(struct loader *l, uint16_t type, const uint8_t *p, uint16_t len, uint64_t *object)
 {
     switch (type) {
     case SFS_RECORD_CONFIG:
         *object = SFS_OBJECT_CONFIG;
-        return sfs_config_get(p, len, &l->pool->config);
+        return load_config(l, p, len);
     case SFS_RECORD_TASK:
         *object = SFS_OBJECT_CONFIG;
         return sfs_task_get(p, len, &l->pool->scrub);

@@ -93,6 +93,7 @@ struct sfs_pool {
     uint32_t group_cap;
     struct sfs_cond turns;                    /* with `lock`: some group's turn passed */
     uint64_t txn, committed, seq, next_id, tenure, host;
+    uint8_t failover_told;                    /* of the newest durable record */
     uint8_t failover_known;                   /* a record with this failover is durable on all members */
     struct sfs_commit last;                   /* the newest durable record */
     uint64_t rows_reused;                     /* rows (and zones) handed out that had been freed before; for tests */
@@ -192,6 +193,8 @@ bool sfs_group_copy(struct sfs_pool *pool, uint32_t group, struct sfs_group_reco
  * memory, not yet `allocating`. NOSPC when there is no room: data and landing groups leave the reserve (room for one
  * metadata, one system and one cleaner group) alone unless `use_reserve`. locked. */
 int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, struct sfs_group **group);
+/* What a new data group would be now. NOSPC. locked */
+int sfs_group_would_be(struct sfs_pool *pool, unsigned *k, unsigned *m);
 /* Writes the column headers (all columns in one batch). Must be done before the first row is written. unlocked. */
 int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group);
 /* The group holds nothing live: its atoms go to `pending`, its number becomes free. live and in_flight must be 0. locked. */
@@ -243,6 +246,8 @@ int sfs_column_take(struct sfs_pool *pool, const struct sfs_group_record *g, uns
 void sfs_column_give_back(struct sfs_pool *pool, const struct sfs_group_record *g, const struct sfs_column *to); /* locked */
 /* The column stands at `to` from the next commit on; its old place becomes free like that of a freed group. What lies at `to`
  * must have been flushed. locked. */
+void sfs_group_drop_column(struct sfs_pool *pool, struct sfs_group *group); /* the last one; m > 0. locked */
+void sfs_group_add_column(struct sfs_pool *pool, struct sfs_group *group, const struct sfs_column *at); /* one more. locked */
 void sfs_group_set_column(struct sfs_pool *pool, struct sfs_group *group, unsigned c, const struct sfs_column *to);
 /* Bytes [skip, skip + len) of unit `row` of the column that stands at `at`. All in flight at once; returns the first
  * error. unlocked, as the rest. */
@@ -259,6 +264,7 @@ int sfs_column_check_header(struct sfs_pool *pool, const struct sfs_group_record
 int sfs_column_flush(struct sfs_pool *pool, uint16_t disk);
 /* The member's columns are to go to `new_index`: it is to leave, or counts as failed when it is absent. locked. */
 void sfs_member_replaced_by(struct sfs_pool *pool, uint16_t old, uint16_t new_index);
+void sfs_member_wish(struct sfs_pool *pool, struct sfs_member *member, enum sfs_wish wish); /* locked */
 void sfs_member_joined(struct sfs_pool *pool, uint16_t index); /* JOIN becomes STAY. locked */
 
 /* --- heads, looked at whole (head_check.c) --- */

@@ -88,7 +88,7 @@ static bool summary_at_end(const struct sfs_row_image *im, const uint8_t *end, u
     for (uint32_t blocks = 1; blocks <= SFS_SUMMARY_BLOCKS_MAX && blocks * SFS_BLOCK <= room; blocks++) {
         uint32_t len = blocks * SFS_BLOCK;
         if (!sfs_summary_decode(end - len, len, g->group, offset, g->generation, s) && s->blocks == blocks &&
-            s->kind == 0 && s->unit_sums == (unsigned)g->k + g->m)
+            s->kind == 0 && s->unit_sums >= g->k)
             return true;
     }
     return false;
@@ -140,6 +140,8 @@ static bool unit_right(const struct sfs_row_image *im, const struct sfs_summary 
 {
     const struct sfs_group_record *g = &im->group;
     uint32_t len = im->unit_bytes;
+    if (c >= s->unit_sums)
+        return true; /* parity that came after the row was written: compared when the data is right */
     if (c + 1u >= g->k)
         len -= s->blocks * SFS_BLOCK;
     return sfs_unit_sum(unit, len, g->group, im->row, c) == s->sums[c];
@@ -162,7 +164,7 @@ static void consider(struct hunt *h, const struct sfs_summary *s, const uint8_t 
         bad |= bit(last);
     bool bearable = bits(bad | im->missing) <= g->m, sure = false;
     for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
-        sure = sure || (!((bad | im->missing) & bit(c)) && h->targets[c].standing == SFS_CURRENT);
+        sure = sure || (c < s->unit_sums && !((bad | im->missing) & bit(c)) && h->targets[c].standing == SFS_CURRENT);
     if (!bearable && !here)
         return;
     if (h->found && (!bearable || (im->doubtful ? !sure && s->txn <= im->summary.txn
@@ -249,12 +251,14 @@ static bool rebuild_without(void *context, uint64_t doubted)
            !memcmp(s.sums, im->summary.sums, sizeof s.sums);
 }
 
-/* Now that all data is right: parity units whose ends are not what they must be are bad, too. */
-static bool check_parity_ends(struct sfs_pool *pool, struct repair *r)
+/* Now that all data is right: parity units that are not what they must be are bad, too. Mostly only their ends are in no sum; of
+ * columns that came later the whole unit is. */
+static bool check_parity(struct sfs_pool *pool, struct repair *r)
 {
     struct sfs_row_image *im = r->image;
     const struct sfs_group_record *g = &im->group;
-    uint32_t tail = im->summary.blocks * SFS_BLOCK, from = im->unit_bytes - tail;
+    bool summed = im->summary.unit_sums >= g->k + g->m;
+    uint32_t tail = summed ? im->summary.blocks * SFS_BLOCK : im->unit_bytes, from = im->unit_bytes - tail;
     const uint8_t *in[SFS_COLUMNS_MAX];
     uint8_t *out[SFS_COLUMNS_MAX];
     if (!g->m)
@@ -290,7 +294,7 @@ static int repair(struct sfs_pool *pool, struct sfs_row_image *im)
         parity |= bit(c) & ~r.erased;
     if (!each_subset(r.erased ? parity : 0, g->m - bits(r.erased), &tries, rebuild_without, &r))
         return SCALEFS_E_CORRUPT;
-    if (!check_parity_ends(pool, &r))
+    if (!check_parity(pool, &r))
         return SCALEFS_E_NOMEM;
     memcpy(im->units, r.units, sizeof im->units);
     im->summary_bytes = im->units[g->k - 1u] + im->unit_bytes - im->summary.blocks * SFS_BLOCK;

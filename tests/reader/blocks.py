@@ -181,7 +181,7 @@ def record_config(payload):
     c = Cursor(payload)
     name = c.padded_text()
     found = c.named(failover="B", optimize="B", verify="B", compression="B", level="b", width_cap="B",
-                    quorum="B", _reserved="B", record_bytes="I", next_disk="I", created="q", repaired="Q",
+                    quorum="B", settle="B", record_bytes="I", next_disk="I", created="q", repaired="Q",
                     lost="Q", generation="Q")
     return dict(found, name=name)
 
