@@ -154,7 +154,8 @@ bool sfs_care_step(struct sfs_store *s)
         return false;
     struct sfs_care *care = s->care;
     return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_owed_step(care) || sfs_care_drain_step(care) ||
-           sfs_care_convert_step(care) || sfs_care_scrub_step(care) || sfs_care_name_step(care);
+           sfs_care_quorum_step(care) ||
+           sfs_care_convert_step(care) || sfs_care_balance_step(care) || sfs_care_scrub_step(care) || sfs_care_name_step(care);
 }
 
 static void run(void *context)

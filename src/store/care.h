@@ -18,6 +18,15 @@ void sfs_care_stop(struct sfs_store *store);
  * success). Durable when it returns; the columns move in the background. TOO_SMALL with a sentence, nothing changed. */
 int sfs_care_replace(struct sfs_store *store, uint16_t old_index, struct sfs_disk *new_disk,
                      struct scalefs_error_info *info);
+/* Empty disks join (checked, opened exclusively by the caller; owned by the pool from now on, closed when it is refused). Durable when
+ * it returns, and their space can be used; what is stored spreads over them in the background. `station` may be NULL. TOO_SMALL,
+ * NOTSUP with a sentence: none of them has joined. */
+int sfs_care_add(struct sfs_store *store, struct sfs_disk *const *disks, const char *station, size_t count,
+                 struct scalefs_error_info *info);
+/* The member is to leave, with failover >= 0 under that failover. TOO_FEW, NOSPC with a sentence, nothing changed. */
+int sfs_care_remove(struct sfs_store *store, uint16_t index, int failover, struct scalefs_error_info *info);
+/* How many disks may fail, how wide data is striped; negative: as it is. TOO_FEW, NOSPC with a sentence, nothing changed. */
+int sfs_care_configure(struct sfs_store *store, int failover, int optimize, struct scalefs_error_info *info);
 /* The member goes offline (refused when data would be lost from reach: says so) or comes back at `disk`. */
 int sfs_care_offline(struct sfs_store *store, uint16_t index, struct scalefs_error_info *info);
 int sfs_care_online(struct sfs_store *store, struct sfs_disk *disk, struct scalefs_error_info *info);

@@ -7,20 +7,40 @@
  */
 #include "store/care_internal.h"
 
+#include "pool/placement.h"
+
+#define GAIN_LEAST 20u /* a wider layout is worth the writing when it saves 1/20 of the space */
+
 /* --- what is wanted --- */
 
-/* Parity columns that a new group of this class would get. */
+static bool holds_nodes(uint8_t class)
+{
+    return class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA;
+}
+
+/* Parity columns that a new group of this class would get, if `members` members were there. */
+static unsigned parity_for(const struct sfs_pool *pool, unsigned members, uint8_t class)
+{
+    if (members < 2)
+        return 0;
+    unsigned m = pool->config.failover < members - 1 ? pool->config.failover : members - 1;
+    return m == 0 && holds_nodes(class) ? 1 : m;
+}
+
+/* No fewer than these are wanted: what the members that are there can give. */
 static unsigned wanted(const struct sfs_pool *pool, uint8_t class)
 {
     unsigned usable = 0;
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        const struct sfs_member *m = &pool->members[i];
-        usable += sfs_member_usable(m);
-    }
-    if (usable < 2)
-        return 0;
-    unsigned m = pool->config.failover < usable - 1 ? pool->config.failover : usable - 1;
-    return m == 0 && (class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA) ? 1 : m;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        usable += sfs_member_usable(&pool->members[i]);
+    return parity_for(pool, usable, class);
+}
+
+/* No more: absent members will come back. */
+static unsigned most(const struct sfs_pool *pool, uint8_t class)
+{
+    unsigned m = parity_for(pool, sfs_care_staying(pool), class);
+    return m == 0 && holds_nodes(class) ? 1 : m; /* both copies on one disk */
 }
 
 static bool is_stuck(const struct sfs_care *care, const struct sfs_group *g)
@@ -41,12 +61,62 @@ static bool is_doubled(const struct sfs_pool *pool, const struct sfs_group_recor
     return false;
 }
 
+/* Data striped wider than is wished, or narrower than it could be now, where that saves enough. Only after the wish has
+ * changed: what is written under one wish may well be of many widths, as disks fill. */
+static bool wrong_width(struct sfs_pool *pool, const struct sfs_group_record *g)
+{
+    unsigned staying = sfs_care_staying(pool), k, m;
+    if (!pool->config.settle || g->class != SFS_CLASS_DATA || staying < g->m + 1u)
+        return false;
+    unsigned width = staying < pool->config.width_cap ? staying : pool->config.width_cap;
+    if (width < g->m + 1u)
+        width = g->m + 1u;
+    if (g->k > sfs_placement_data_columns(width, g->m, pool->config.optimize))
+        return true;
+    if (sfs_group_would_be(pool, &k, &m) || k <= g->k || m < g->m)
+        return false;
+    uint64_t now = (uint64_t)(g->k + g->m) * k, then = (uint64_t)(k + g->m) * g->k; /* raw bytes for the same */
+    return (now - then) * GAIN_LEAST >= now;
+}
+
+/* All columns but the last are there and complete. */
+static bool rest_is_whole(struct sfs_pool *pool, const struct sfs_group *g)
+{
+    for (unsigned c = 0; c + 1u < (unsigned)g->record.k + g->record.m; c++) {
+        const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
+        if (!m || !m->disk || (!m->complete && g->count.last_txn > m->record.flushed_txn))
+            return false;
+    }
+    return true;
+}
+
+enum fit { FIT_GOOD, FIT_DROP, FIT_ADD, FIT_EMPTY, FIT_WIDTH };
+
+static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
+{
+    struct sfs_pool *pool = care->s->pool;
+    uint8_t class = g->record.class;
+    uint16_t to;
+    if (is_stuck(care, g))
+        return FIT_GOOD;
+    if (g->record.state == SFS_GROUP_EVACUATING)
+        return g->count.live > 0 ? FIT_EMPTY : FIT_GOOD;
+    if (g->record.m > most(pool, class) && rest_is_whole(pool, g))
+        return FIT_DROP;
+    unsigned m = wanted(pool, class);
+    if (m && is_doubled(pool, &g->record))
+        return FIT_EMPTY;
+    if (g->record.m < m)
+        return !g->record.sequential && g->count.live && class != SFS_CLASS_LANDING &&
+                       sfs_care_targets(pool, g, (unsigned)g->record.k + g->record.m, &to, 1)
+                   ? FIT_ADD
+                   : FIT_EMPTY;
+    return g->count.live && wrong_width(pool, &g->record) ? FIT_WIDTH : FIT_GOOD;
+}
+
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g)
 {
-    unsigned m = wanted(care->s->pool, g->record.class);
-    return (g->record.m < m || (m && is_doubled(care->s->pool, &g->record)) ||
-            (g->record.state == SFS_GROUP_EVACUATING && g->count.live > 0)) &&
-           !is_stuck(care, g);
+    return fit_of(care, g) != FIT_GOOD;
 }
 
 /* What could not be read stays where it is: not again in this opening. locked */
@@ -56,21 +126,25 @@ static void give_up(struct sfs_care *care, uint64_t generation)
         care->stuck[care->stuck_count++] = generation;
 }
 
-/* The next one; it takes nothing any more. locked */
-static struct sfs_group *choose(struct sfs_care *care)
+/* The next one: what gives room first, then what lacks redundancy, then width. What is to be emptied takes nothing any more. locked */
+static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
 {
     struct sfs_store *s = care->s;
     struct sfs_group *found = NULL;
+    *fit = FIT_GOOD;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->moving || !sfs_care_converts(care, g))
+        enum fit this = g && !g->moving ? fit_of(care, g) : FIT_GOOD;
+        if (this == FIT_GOOD || (found && this >= *fit && this != FIT_EMPTY))
             continue;
-        if (g->record.state == SFS_GROUP_OPEN)
+        if (this == FIT_EMPTY)
             sfs_group_evacuate(s, g);
-        if (g->in_flight > g->pins) /* rows are still being written */
+        if (this == FIT_EMPTY && g->in_flight > g->pins) /* rows are still being written */
             care->retry_soon = true;
-        else if (g->count.live > 0 && !found)
+        else if ((g->count.live > 0 || this == FIT_DROP) && (!found || this < *fit)) {
             found = g;
+            *fit = this;
+        }
     }
     return found;
 }
@@ -88,28 +162,68 @@ static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
     return err;
 }
 
+/* One parity column more, where there is room for it; else the group is emptied. */
+static int add_parity(struct sfs_care *care, const struct sfs_group_record *r)
+{
+    struct sfs_store *s = care->s;
+    uint16_t to[8];
+    int err = SCALEFS_E_NOSPC;
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, r->group);
+    size_t count = g ? sfs_care_targets(s->pool, g, (unsigned)r->k + r->m, to, 8) : 0;
+    sfs_store_unlock(s);
+    for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE || err == SCALEFS_E_NOTSUP); i++)
+        err = sfs_column_add(care, r, to[i]);
+    if (err != SCALEFS_E_NOSPC && err != SCALEFS_E_NOTSUP)
+        return err;
+    sfs_store_lock(s);
+    g = sfs_group_of(s->pool, r->group);
+    if (g && g->record.generation == r->generation)
+        sfs_group_evacuate(s, g);
+    sfs_store_unlock(s);
+    return SCALEFS_OK;
+}
+
+static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint64_t live, enum fit fit)
+{
+    struct sfs_store *s = care->s;
+    if (fit == FIT_DROP)
+        return sfs_column_drop(care, r);
+    if (fit == FIT_ADD)
+        return add_parity(care, r);
+    int err = evacuate(care, r);
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, r->group);
+    bool same = g && g->record.generation == r->generation;
+    if (!err && same && g->record.state == SFS_GROUP_OPEN)
+        err = SCALEFS_E_NOSPC; /* nodes had to go into it again: see space.c */
+    else if (!err && same && g->count.live >= live)
+        give_up(care, r->generation);
+    sfs_store_unlock(s);
+    return err;
+}
+
 bool sfs_care_convert_step(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
+    enum fit fit;
     sfs_store_lock(s);
-    struct sfs_group *g = sfs_care_blocked(care, 0) ? NULL : choose(care);
+    struct sfs_group *g = sfs_care_blocked(care, 0) ? NULL : choose(care, &fit);
     if (!g) {
         sfs_store_unlock(s);
         return false;
     }
+    if (fit == FIT_WIDTH)
+        sfs_group_evacuate(s, g);
     struct sfs_group_record r = g->record;
     uint64_t live = g->count.live;
     sfs_store_unlock(s);
-    int err = evacuate(care, &r);
+    int err = convert(care, &r, live, fit);
     sfs_store_lock(s);
-    g = sfs_group_of(s->pool, r.group);
-    bool same = g && g->record.generation == r.generation;
-    if (!err && same && g->record.state == SFS_GROUP_OPEN)
-        err = SCALEFS_E_NOSPC; /* nodes had to go into it again: see space.c */
-    else if (!err && same && g->count.live >= live)
-        give_up(care, r.generation);
-    if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_NOENT)
+    if (err == SCALEFS_E_BUSY)
+        care->retry_soon = true;
+    else if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_NOENT && err != SCALEFS_E_CANCELED)
         sfs_care_block(care, 0, err == SCALEFS_E_NOSPC ? "There is no room to write it anew." : scalefs_error_text(err));
     sfs_store_unlock(s);
-    return true;
+    return err != SCALEFS_E_BUSY && err != SCALEFS_E_CANCELED;
 }

@@ -132,8 +132,7 @@ static unsigned in_station(struct sfs_pool *pool, const struct sfs_group *g, uns
     return count;
 }
 
-/* The members that may get column c, best first; at most `cap`. */
-static size_t targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap)
+size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap)
 {
     const struct sfs_member *from = sfs_member_of(pool, g->record.columns[c].disk), *first = heir(pool, from);
     size_t count = 0;
@@ -232,14 +231,15 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     if (sequential)
         err = empty(care, g);
     else if (here)
-        count = targets(s->pool, g, c->column, to, 8);
+        count = sfs_care_targets(s->pool, g, c->column, to, 8);
     sfs_store_unlock(s);
     if (sequential)
         return err;
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
         err = sfs_column_move(care, c->group, c->column, to[i]);
-    /* Not to the next best, which what lives here may lean on already: new groups use the zoned disk as well. */
-    if (err != SCALEFS_E_NOTSUP)
+    /* No other disk can take it, so the group becomes a narrower one. Also where the heir is zoned: not to the next best, which
+     * what lives here may lean on already, since new groups use the zoned disk as well. */
+    if (err != SCALEFS_E_NOTSUP && err != SCALEFS_E_NOSPC)
         return err;
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, c->group);

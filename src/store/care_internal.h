@@ -83,6 +83,13 @@ void sfs_care_moved(struct sfs_care *care, uint64_t bytes); /* for the speed. un
 int sfs_care_breathe(struct sfs_care *care);
 bool sfs_care_pack(struct sfs_store *s); /* the next closed log. unlocked */
 
+/* --- care_drain.c: locked --- */
+/* The members that may get column c of the group (k + m: one more), best first; at most `cap`. */
+size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap);
+
+/* --- care_wish.c: locked --- */
+unsigned sfs_care_staying(const struct sfs_pool *pool); /* members that are not to leave, absent ones too */
+
 /* --- care_state.c: locked --- */
 /* Does this member's content have to go elsewhere? */
 bool sfs_care_drains(const struct sfs_member *m);
@@ -154,12 +161,17 @@ bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tr
 /* Column c of the group goes to another member. OK; CHANGED (nothing to do any more), BUSY (rows in flight), NOSPC, SUSPENDED
  * (absent disks are needed), CANCELED, or what went wrong: then nothing has changed. */
 int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to);
+/* The group gets one parity column more, on member `to`; its last column is given up. Errors as above. */
+int sfs_column_add(struct sfs_care *care, const struct sfs_group_record *g, uint16_t to);
+int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g);
 
 /* --- steps: unlocked; false: nothing could be done --- */
 bool sfs_care_away_step(struct sfs_care *care);
 bool sfs_care_owed_step(struct sfs_care *care);
 bool sfs_care_drain_step(struct sfs_care *care);
+bool sfs_care_quorum_step(struct sfs_care *care); /* the pool may be without as many disks as is wished (care_wish.c) */
 bool sfs_care_convert_step(struct sfs_care *care);
+bool sfs_care_balance_step(struct sfs_care *care);
 bool sfs_care_scrub_step(struct sfs_care *care);
 
 /* How many more disks may go with nothing lost, a cut included. locked */

@@ -112,6 +112,18 @@ static void add_convert(struct sfs_store *s, struct list *l)
         blocked(s, 0));
 }
 
+static void add_settle(struct sfs_store *s, struct list *l)
+{
+    uint64_t total = 0;
+    if (!s->pool->config.settle)
+        return;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        total += s->pool->groups[i] ? s->pool->groups[i]->count.live : 0;
+    add(l, (struct scalefs_task_status){.id = 4002, .kind = SCALEFS_TASK_REBALANCE, .state = SCALEFS_TASK_RUNNING,
+                                        .bytes_total = total},
+        blocked(s, 0));
+}
+
 static void add_scrub(struct sfs_store *s, struct list *l)
 {
     const struct sfs_task_record *r = &s->pool->scrub;
@@ -134,6 +146,7 @@ static size_t list_tasks(struct sfs_store *s, struct scalefs_task_status *tasks,
             add_rebuild(s, &l, m);
     }
     add_convert(s, &l);
+    add_settle(s, &l);
     if (s->pool->scrub.id)
         add_scrub(s, &l);
     return l.count;
@@ -182,6 +195,8 @@ unsigned sfs_care_spare(struct sfs_pool *pool, const struct sfs_group *g)
 static unsigned failures_left(struct sfs_pool *pool)
 {
     unsigned left = pool->config.failover, absent = sfs_members_absent(pool), online = sfs_members_online(pool);
+    if (left > pool->config.quorum) /* more at once would stop it */
+        left = pool->config.quorum;
     left = left > absent ? left - absent : 0;
     if (left + 1 > online)
         left = online ? online - 1 : 0;

@@ -18,6 +18,7 @@ struct mover {
     struct sfs_store *s;
     struct sfs_group_record g;
     unsigned c;
+    bool adds; /* c is a parity column that the group does not have yet */
     struct sfs_column to;
     struct sfs_row_state *states; /* NULL: a log */
     uint32_t *rows;
@@ -61,7 +62,7 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
     struct sfs_store *s = m->s;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, group);
-    if (!g || g->moving) {
+    if (!g || g->moving || (m->adds && m->c != (unsigned)g->record.k + g->record.m)) {
         sfs_store_unlock(s);
         return SCALEFS_E_CHANGED;
     }
@@ -101,7 +102,9 @@ static int change_over(struct mover *m)
     const struct sfs_member *to = sfs_member_of(s->pool, m->to.disk);
     if (!err && (!to || !to->disk))
         err = SCALEFS_E_GONE;
-    if (!err)
+    if (!err && m->adds)
+        sfs_group_add_column(s->pool, g, &m->to);
+    else if (!err)
         sfs_group_set_column(s->pool, g, m->c, &m->to);
     else
         sfs_column_give_back(s->pool, &m->g, &m->to);
@@ -158,7 +161,7 @@ static bool sum_right(struct mover *m, uint32_t row, const uint8_t *unit, const 
     uint32_t len = sfs_group_unit(&m->g);
     if (m->c + 1u >= m->g.k)
         len -= sum->blocks * SFS_BLOCK;
-    return sum->kind == 0 && sum->unit_sums == (unsigned)m->g.k + m->g.m &&
+    return sum->kind == 0 && sum->unit_sums > m->c &&
            sfs_unit_sum(unit, len, m->g.group, row, m->c) == sum->sums[m->c];
 }
 
@@ -216,6 +219,22 @@ static void salvage(struct mover *m, uint32_t row, uint8_t *unit)
     }
 }
 
+/* The unit of the moving column in a right image. */
+static void unit_of(struct mover *m, const struct sfs_row_image *im, uint8_t *unit)
+{
+    uint32_t size = sfs_group_unit(&m->g);
+    if (!m->adds) {
+        memcpy(unit, im->units[m->c], size);
+        return;
+    }
+    uint8_t *units[SFS_COLUMNS_MAX];
+    memcpy(units, im->units, sizeof units);
+    units[m->c] = unit;
+    bool done = sfs_parity_rebuild(m->g.k, m->g.m + 1u, size, units, 1ull << m->c, 0);
+    SFS_ASSERT(done);
+    (void)done;
+}
+
 static int move_row(void *context, uint32_t row)
 {
     struct mover *m = context;
@@ -232,7 +251,7 @@ static int move_row(void *context, uint32_t row)
         if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
             err = SCALEFS_E_CORRUPT;
         if (err == SCALEFS_OK) {
-            memcpy(unit, im.units[m->c], size);
+            unit_of(m, &im, unit);
         } else if (err == SCALEFS_E_CORRUPT) {
             salvage(m, row, unit);
             sfs_care_note_lost(m->care, m->g.group, row_start(m, row), sfs_group_row_bytes(&m->g));
@@ -261,7 +280,7 @@ static int move_node(void *context, uint32_t row)
         err = write_unit(m, row, 1, im.units[best]);
     } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT) {
         err = SCALEFS_OK;
-        if (!sfs_care_node_gone(m->care, place, m->g.class) && im.memory && !(im.missing >> m->c & 1))
+        if (!sfs_care_node_gone(m->care, place, m->g.class) && im.memory && !m->adds && !(im.missing >> m->c & 1))
             err = write_unit(m, row, 1, im.units[m->c]); /* of no use perhaps, but nothing is made worse */
     }
     if (im.memory)
@@ -340,20 +359,55 @@ static int move_rows(struct mover *m)
     return err;
 }
 
+static int move(struct mover *m, uint32_t group, uint16_t to)
+{
+    int err = begin(m, group, to);
+    if (err)
+        return err;
+    struct sfs_group_record becomes = m->g;
+    becomes.m = (uint8_t)(m->g.m + m->adds);
+    err = sfs_column_write_header(m->s->pool, &becomes, m->c, &m->to);
+    if (!err)
+        err = m->g.class == SFS_CLASS_LANDING ? move_log(m) : move_rows(m);
+    if (err)
+        abandon(m);
+    else
+        err = change_over(m);
+    sfs_free(m->s->env, m->rows);
+    sfs_free(m->s->env, m->states);
+    return err;
+}
+
 int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to)
 {
     struct mover m = {.care = care, .s = care->s, .c = c};
-    int err = begin(&m, group, to);
-    if (err)
-        return err;
-    err = sfs_column_write_header(m.s->pool, &m.g, c, &m.to);
-    if (!err)
-        err = m.g.class == SFS_CLASS_LANDING ? move_log(&m) : move_rows(&m);
-    if (err)
-        abandon(&m);
-    else
-        err = change_over(&m);
-    sfs_free(m.s->env, m.rows);
-    sfs_free(m.s->env, m.states);
-    return err;
+    return move(&m, group, to);
+}
+
+int sfs_column_add(struct sfs_care *care, const struct sfs_group_record *g, uint16_t to)
+{
+    struct mover m = {.care = care, .s = care->s, .c = (unsigned)g->k + g->m, .adds = true};
+    return move(&m, g->group, to);
+}
+
+int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g)
+{
+    struct mover m = {.care = care, .s = care->s};
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    struct sfs_group *there = sfs_group_of(s->pool, g->group);
+    int err = there && !there->moving && there->record.generation == g->generation && there->record.m == g->m
+                  ? SCALEFS_OK
+                  : SCALEFS_E_CHANGED;
+    if (!err) {
+        m.g = there->record;
+        err = quiesce(&m, there); /* whoever writes a row writes the columns that it had when he began */
+    }
+    if (!err) {
+        there = sfs_group_of(s->pool, g->group);
+        sfs_group_drop_column(s->pool, there);
+        end_moving(&m, there);
+    }
+    sfs_store_unlock(s);
+    return err ? err : sfs_checkpoint(s, false, false, true);
 }

@@ -1,0 +1,232 @@
+/* What is wished of a pool: which disks it has, how many may fail, how wide data is striped.
+ *
+ * A change of the wish is tried on the pool's memory under the lock, judged by the same functions that place groups and count
+ * room, and taken back when it cannot be had; so a refusal changes nothing. What stays is made durable with a commit, and
+ * the work begins: care compares every group with the wish (care_fit.c) and moves what differs.
+ */
+#include "store/care_internal.h"
+
+#include <stdio.h>
+
+/* All of a pool that a wish may change. */
+struct wish {
+    struct sfs_config_record config;
+    uint8_t of_member[SFS_DISKS_MAX]; /* by slot */
+};
+
+static void remember(const struct sfs_pool *pool, struct wish *w)
+{
+    w->config = pool->config;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        w->of_member[i] = pool->members[i].record.wish;
+}
+
+/* The settings and wishes as they were; counters that have gone on stay. locked */
+static void take_back(struct sfs_pool *pool, const struct wish *w)
+{
+    pool->config.failover = w->config.failover;
+    pool->config.optimize = w->config.optimize;
+    pool->config.settle = w->config.settle;
+    pool->config_dirty = true;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used && pool->members[i].record.wish != w->of_member[i])
+            sfs_member_wish(pool, &pool->members[i], (enum sfs_wish)w->of_member[i]);
+}
+
+static int may_wish(struct sfs_pool *pool, struct scalefs_error_info *info)
+{
+    if (pool->read_only)
+        return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+    if (pool->suspended)
+        return sfs_refuse(info, SCALEFS_E_SUSPENDED, "The pool cannot be changed now. %s Connect them first.",
+                               pool->suspended_why);
+    return SCALEFS_OK;
+}
+
+unsigned sfs_care_staying(const struct sfs_pool *pool)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        count += pool->members[i].used && !sfs_care_drains(&pool->members[i]);
+    return count;
+}
+
+/* Bytes of files that must find room, and what nodes take of the room for data. locked */
+static uint64_t needed(struct sfs_pool *pool)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (g && (g->record.class == SFS_CLASS_DATA || g->record.class == SFS_CLASS_LANDING))
+            bytes += g->count.live;
+    }
+    return bytes;
+}
+
+/* Would the pool, as it is wished now, hold what it has to hold? Absent members that stay are counted as if they were there. */
+static int fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info)
+{
+    unsigned staying = sfs_care_staying(pool), usable = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        usable += sfs_member_usable(&pool->members[i]);
+    if (!staying || !usable)
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW, "A pool needs at least one disk.");
+    if (pool->config.failover >= staying)
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW,
+                          "%u disk%s can bear the loss of %u at most, and failover would be %u. Add disks first, or ask for "
+                               "less with %s%u.", staying, staying == 1 ? "" : "s", staying - 1,
+                          pool->config.failover, less, staying - 1);
+    uint64_t need = needed(pool), have = sfs_groups_capacity(pool);
+    if (need > have)
+        return sfs_refuse(info, SCALEFS_E_NOSPC,
+                               "The files take %llu MiB, and there would be room for %llu MiB: %llu MiB are missing. Delete "
+                               "files, or add a disk first.", (unsigned long long)(need >> 20),
+                               (unsigned long long)(have >> 20), (unsigned long long)((need - have + (1u << 20) - 1) >> 20));
+    return SCALEFS_OK;
+}
+
+/* The wish becomes durable, or is taken back. unlocked */
+static int record(struct sfs_store *s, const struct wish *before, struct scalefs_error_info *info)
+{
+    int err = sfs_checkpoint(s, false, false, true);
+    sfs_store_lock(s);
+    if (err)
+        take_back(s->pool, before);
+    else
+        sfs_care_wake(s);
+    sfs_store_unlock(s);
+    return err ? sfs_refuse(info, err, "The change could not be recorded: %s.", scalefs_error_text(err)) : SCALEFS_OK;
+}
+
+int sfs_care_remove(struct sfs_store *s, uint16_t index, int failover, struct scalefs_error_info *info)
+{
+    struct wish before;
+    sfs_store_lock(s);
+    struct sfs_pool *pool = s->pool;
+    int err = may_wish(pool, info);
+    struct sfs_member *m = sfs_member_of(pool, index);
+    if (!err && !m)
+        err = sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", index);
+    if (!err && sfs_care_drains(m))
+        err = sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is leaving already.", index);
+    if (!err) {
+        remember(pool, &before);
+        sfs_member_wish(pool, m, m->disk ? SFS_WISH_LEAVE : SFS_WISH_FAILED);
+        if (failover >= 0) {
+            pool->config.failover = (uint8_t)failover;
+            pool->config_dirty = true;
+        }
+        err = fits(pool, "--failover ", info);
+        if (err)
+            take_back(pool, &before);
+    }
+    sfs_store_unlock(s);
+    return err ? err : record(s, &before, info);
+}
+
+int sfs_care_configure(struct sfs_store *s, int failover, int optimize, struct scalefs_error_info *info)
+{
+    struct wish before;
+    sfs_store_lock(s);
+    struct sfs_pool *pool = s->pool;
+    int err = may_wish(pool, info);
+    if (!err) {
+        remember(pool, &before);
+        if (failover >= 0)
+            pool->config.failover = (uint8_t)failover;
+        if (optimize >= 0)
+            pool->config.optimize = (uint8_t)optimize;
+        pool->config.settle = 1;
+        pool->config_dirty = true;
+        err = fits(pool, "failover=", info);
+        if (err)
+            take_back(pool, &before);
+    }
+    sfs_store_unlock(s);
+    return err ? err : record(s, &before, info);
+}
+
+static int may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info)
+{
+    sfs_store_lock(s);
+    int err = may_wish(s->pool, info);
+    for (size_t i = 0; i < count && !err; i++) {
+        uint64_t room;
+        err = sfs_disk_room(s->pool, disks[i], &room);
+        if (err == SCALEFS_E_NOTSUP)
+            sfs_refuse(info, err, "%s cannot be used in this pool: its zones have not the length of the others'.",
+                       disks[i]->info.path);
+        else if (err)
+            sfs_refuse(info, err, "%s is too small: a disk has at least 32 MiB.", disks[i]->info.path);
+    }
+    sfs_store_unlock(s);
+    return err;
+}
+
+/* They are not to be members after all. One that holds columns already leaves as every disk does. The disks are the pool's. */
+static void send_away(struct sfs_store *s, const uint16_t *indices, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        sfs_store_lock(s);
+        while (s->checkpointing) /* it may be writing to it */
+            sfs_cond_wait(&s->checkpoint_done, s->lock);
+        struct sfs_member *m = sfs_member_of(s->pool, indices[i]);
+        struct sfs_disk *disk = m ? m->disk : NULL;
+        bool empty = m && m->free_atoms == m->record.atoms;
+        if (empty)
+            sfs_member_drop(s->pool, indices[i]);
+        else if (m)
+            sfs_member_wish(s->pool, m, SFS_WISH_LEAVE);
+        sfs_care_wake(s);
+        sfs_store_unlock(s);
+        if (empty)
+            sfs_member_wipe(s->pool, disk);
+    }
+}
+
+int sfs_care_add(struct sfs_store *s, struct sfs_disk *const *disks, const char *station, size_t count,
+                 struct scalefs_error_info *info)
+{
+    uint16_t indices[SFS_DISKS_MAX];
+    size_t joined = 0;
+    int err = count > SFS_DISKS_MAX ? SCALEFS_E_INVAL : may_join(s, disks, count, info);
+    while (joined < count && !err) {
+        err = sfs_member_add(s->pool, disks[joined], station && station[0] ? station : NULL, &indices[joined], info);
+        joined += !err;
+    }
+    if (!err) {
+        sfs_store_lock(s);
+        s->pool->config.settle = 1;
+        s->pool->config_dirty = true;
+        sfs_store_unlock(s);
+        err = sfs_checkpoint(s, false, false, true);
+        if (err)
+            sfs_refuse(info, err, "The new disks could not be recorded: %s.", scalefs_error_text(err));
+    }
+    for (size_t i = joined; i < count && err; i++)
+        sfs_disk_close(disks[i]);
+    if (err)
+        send_away(s, indices, joined);
+    sfs_store_lock(s);
+    sfs_care_wake(s);
+    sfs_store_unlock(s);
+    return err;
+}
+
+bool sfs_care_quorum_step(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    struct sfs_pool *pool = s->pool;
+    uint8_t quorum = pool->config.quorum;
+    bool low = quorum < pool->config.failover && !sfs_members_absent(pool);
+    sfs_store_unlock(s);
+    /* The first commit tells all members of the higher failover, the second one counts on it. */
+    for (unsigned i = 0; low && i < 2; i++)
+        if (sfs_checkpoint(s, false, false, true))
+            return false;
+    sfs_store_lock(s);
+    bool rose = pool->config.quorum > quorum;
+    sfs_store_unlock(s);
+    return rose;
+}

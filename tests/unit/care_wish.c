@@ -1,0 +1,302 @@
+/* Changes of the configuration while files are in use: disks come and go, more or fewer may fail, wider or narrower. */
+#include "care_fixture.h"
+
+enum { DISKS = 6 };
+
+static const uint64_t sizes[DISKS] = {96 * MIB, 128 * MIB, 64 * MIB, 80 * MIB, 160 * MIB, 96 * MIB};
+
+static void start(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_disk *handles[DISKS_MAX];
+    struct scalefs_error_info info = {0, ""};
+    unsigned disks = c->swallow & 15, failover = c->swallow >> 4;
+    struct sfs_pool_format how = {.name = "tank", .failover = (uint8_t)failover};
+    world_open_disks(w, handles);
+    MUST(w, sfs_pool_format(w->env, handles, disks, &how, NULL, &info));
+    world_close_disks(w, handles);
+    struct sfs_store *s = open_store(w, (1ull << disks) - 1, false);
+    for (uint32_t i = 0; i < FILES; i++)
+        put_file(w, s, c, i, ++c->next);
+    sync_and_close(w, s);
+}
+
+/* A farm of all six; a pool with something in it on the first `disks` of them. */
+static void begin(struct world *w, struct content *c, unsigned disks, unsigned failover)
+{
+    memset(c, 0, sizeof *c);
+    c->swallow = disks | failover << 4;
+    world_init(w, test_seed());
+    for (unsigned i = 0; i < DISKS; i++)
+        sim_farm_add(w->farm, &(struct sim_disk_options){.size_bytes = sizes[i]});
+    live(w, start, c);
+}
+
+static void add(struct world *w, struct sfs_store *s, unsigned from, unsigned to)
+{
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *handles[DISKS];
+    for (unsigned i = from; i < to; i++)
+        MUST(w, sim_disk_open(sim_farm_disk(w->farm, i), w->env, &handles[i]));
+    MUST(w, sfs_care_add(s, handles + from, NULL, to - from, &info));
+}
+
+static void remove_member(struct world *w, struct sfs_store *s, uint16_t index, int failover)
+{
+    struct scalefs_error_info info = {0, ""};
+    int err = sfs_care_remove(s, index, failover, &info);
+    if (err)
+        sim_fail(w->sim, "disk %u is not removed: %s", index, info.text);
+}
+
+static void configure(struct world *w, struct sfs_store *s, int failover, int optimize)
+{
+    struct scalefs_error_info info = {0, ""};
+    int err = sfs_care_configure(s, failover, optimize, &info);
+    if (err)
+        sim_fail(w->sim, "failover %d, optimize %d: %s", failover, optimize, info.text);
+}
+
+/* All that there is to do is done, and the pool is as it is wished. */
+static void done(struct world *w, struct sfs_store *s, struct content *c)
+{
+    enum scalefs_pool_state state;
+    unsigned left;
+    char action[300];
+    write_some(w, s, c, 5);
+    take_care(w, s);
+    MUST(w, sfs_store_sync(s));
+    sfs_care_state(s, &state, &left, action, sizeof action);
+    NEED_EQ(w, state, SCALEFS_HEALTHY);
+    NEED_EQ(w, left, s->pool->config.failover);
+    NEED_EQ(w, s->pool->config.quorum, s->pool->config.failover);
+    NEED_EQ(w, s->pool->config.settle, 0);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        NEED(w, !s->pool->members[i].used || s->pool->members[i].record.wish == SFS_WISH_STAY);
+    verify_all(w, s, c);
+}
+
+static unsigned widest(struct sfs_store *s, enum sfs_class class, unsigned *narrowest)
+{
+    unsigned most = 0;
+    *narrowest = 64;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->record.class != class || !g->count.live)
+            continue;
+        most = g->record.k > most ? g->record.k : most;
+        *narrowest = g->record.k < *narrowest ? g->record.k : *narrowest;
+    }
+    return most;
+}
+
+/* --- the grand tour --- */
+
+static void tour(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *handle;
+    unsigned narrowest;
+    struct sfs_store *s = open_store(w, 1, false);
+    add(w, s, 1, 4);
+    done(w, s, c);
+    for (unsigned i = 0; i < 4; i++) /* what was there has spread */
+        NEED(w, s->pool->members[i].free_atoms < s->pool->members[i].record.atoms);
+    configure(w, s, 1, -1);
+    done(w, s, c);
+    configure(w, s, 2, -1);
+    done(w, s, c);
+    configure(w, s, 1, -1);
+    done(w, s, c);
+    configure(w, s, -1, 100);
+    done(w, s, c);
+    NEED_EQ(w, widest(s, SFS_CLASS_DATA, &narrowest), 1);
+    configure(w, s, -1, 0);
+    done(w, s, c);
+    NEED_EQ(w, widest(s, SFS_CLASS_DATA, &narrowest), 3);
+    NEED_EQ(w, narrowest, 3);
+    remove_member(w, s, 3, -1);
+    remove_member(w, s, 4, -1);
+    done(w, s, c);
+    NEED_EQ(w, sfs_members_online(s->pool), 2);
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, 4), w->env, &handle));
+    MUST(w, sfs_care_replace(s, 1, handle, &info));
+    done(w, s, c);
+    NEED(w, !sfs_member_of(s->pool, 1));
+    remove_member(w, s, 2, 0);
+    done(w, s, c);
+    NEED_EQ(w, sfs_members_online(s->pool), 1);
+    sync_and_close(w, s);
+}
+
+static void sound_on_one(struct world *w, void *arg)
+{
+    must_be_sound(w, arg, 1 << 4);
+    struct sfs_store *s = open_store(w, 1 << 4, false);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+static void one_disk_to_many_and_back(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 1, 0);
+    live(&w, tour, &c);
+    live(&w, sound_on_one, &c);
+    world_deinit(&w);
+}
+
+/* --- cuts --- */
+
+static void shrink(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, true);
+    struct sfs_member *m = sfs_member_of(s->pool, 2);
+    if (m && !sfs_care_drains(m))
+        remove_member(w, s, 2, -1);
+    if (s->pool->config.failover != 2)
+        configure(w, s, 2, -1);
+    while (!sfs_care_idle(s))
+        sfs_task_sleep(w->env, 5000000);
+    verify_all(w, s, c);
+    NEED(w, !sfs_member_of(s->pool, 2));
+    NEED_EQ(w, s->pool->config.failover, 2);
+    NEED_EQ(w, sfs_care_failures_left(s), 2);
+    sync_and_close(w, s);
+}
+
+static void look(struct world *w, void *arg)
+{
+    must_be_sound(w, arg, ALL_DISKS);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+/* The power goes again and again in the middle of it; each life goes on where the one before was. */
+static void goes_on_after_every_cut(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 5, 1);
+    enum sim_end end;
+    unsigned lives = 0, cuts = 0;
+    do {
+        end = world_live(&w, &(struct world_life){.main = shrink, .arg = &c, .cut_at_io = 40 + 97 * lives, .kill = lives % 3 == 0});
+        CHECK(end == SIM_CUT || end == SIM_FINISHED);
+        cuts += end == SIM_CUT;
+        live(&w, look, &c);
+    } while (end == SIM_CUT && ++lives < 60);
+    CHECK_EQ(end, SIM_FINISHED);
+    CHECK(cuts >= 3);
+    world_deinit(&w);
+}
+
+/* --- what it costs --- */
+
+static uint64_t written(struct world *w)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < DISKS; i++)
+        bytes += sim_disk_stats(sim_farm_disk(w->farm, i))->bytes_written;
+    return bytes;
+}
+
+static void more_parity(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, (1 << 5) - 1, false);
+    configure(w, s, 1, 50); /* of five disks, groups of two data columns and one of parity */
+    take_care(w, s);
+    uint64_t units = 0, live = 0;
+    unsigned k[2], narrowest;
+    k[0] = widest(s, SFS_CLASS_DATA, &narrowest);
+    NEED_EQ(w, k[0], narrowest);
+    NEED(w, k[0] + 2 <= 5);
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_DATA) {
+            units += (uint64_t)g->count.used_rows * sfs_group_unit(&g->record);
+            live += g->count.live;
+        }
+    }
+    uint64_t before = written(w);
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_care_configure(s, 2, -1, &info));
+    take_care(w, s);
+    uint64_t cost = written(w) - before;
+    NEED_EQ(w, widest(s, SFS_CLASS_DATA, &narrowest), k[0]);
+    /* The new parity of data, copies of nodes, and what commits write; to write the data anew would be twice what lives. */
+    NEED(w, cost >= units && cost < units + units / 2 && cost < live);
+    done(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void more_protection_writes_parity_alone(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 5, 1);
+    live(&w, more_parity, &c);
+    world_deinit(&w);
+}
+
+/* --- refusals --- */
+
+static void refuse(struct world *w, struct sfs_store *s, int err, int want, const struct scalefs_error_info *info, const char *word)
+{
+    (void)s;
+    NEED_EQ(w, err, want);
+    if (!strstr(info->text, word))
+        sim_fail(w->sim, "no \"%s\" in: %s", word, info->text);
+}
+
+static void refusals(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, 7, false);
+    struct sfs_config_record before = s->pool->config;
+    uint64_t committed = s->pool->committed;
+    refuse(w, s, sfs_care_configure(s, 3, -1, &info), SCALEFS_E_TOO_FEW, &info, "Add disks");
+    refuse(w, s, sfs_care_remove(s, 9, -1, &info), SCALEFS_E_NOENT, &info, "no disk 9");
+    configure(w, s, 2, -1);
+    take_care(w, s);
+    before = s->pool->config;
+    committed = s->pool->committed;
+    refuse(w, s, sfs_care_remove(s, 3, -1, &info), SCALEFS_E_TOO_FEW, &info, "--failover 1");
+    NEED_EQ(w, s->pool->committed, committed);
+    NEED_EQ(w, sfs_member_of(s->pool, 3)->record.wish, SFS_WISH_STAY);
+    NEED(w, !memcmp(&before.failover, &s->pool->config.failover, 1) && before.optimize == s->pool->config.optimize);
+    remove_member(w, s, 3, 0);
+    refuse(w, s, sfs_care_remove(s, 3, -1, &info), SCALEFS_E_BUSY, &info, "leaving already");
+    take_care(w, s);
+    remove_member(w, s, 2, -1);
+    take_care(w, s);
+    refuse(w, s, sfs_care_remove(s, 1, -1, &info), SCALEFS_E_TOO_FEW, &info, "at least one");
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void too_much_is_refused(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 1);
+    live(&w, refusals, &c);
+    world_deinit(&w);
+}
+
+int main(int argc, char **argv)
+{
+    TEST_START(argc, argv);
+    RUN(one_disk_to_many_and_back);
+    RUN(goes_on_after_every_cut);
+    RUN(more_protection_writes_parity_alone);
+    RUN(too_much_is_refused);
+    return TEST_END();
+}
