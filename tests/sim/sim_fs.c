@@ -1,7 +1,7 @@
 /* The file system under power cuts, kills and faults: seeds, lives, arguments. What is checked: docs/TESTING.md; how the
  * parts divide the work: sim_fs.h.
  *
- * Usage: sim_fs [--mode cut|fault|tiny|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
+ * Usage: sim_fs [--mode cut|fault|tiny|change|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
  *               [--zoned draw|none|mixed|all]
  * Without --seeds: SCALEFS_SIM_SEEDS of the environment, else a few. A seed whose run did too little (counts below) counts
  * as failed. --until-failure is for builds that are broken on purpose: the first seed that fails is the success.
@@ -19,8 +19,9 @@
 static const struct variant {
     const char *name;
     enum mode mode;
-    bool tiny;
-} variants[] = {{"cut", MODE_CUT, false}, {"fault", MODE_FAULT, false}, {"tiny", MODE_CUT, true}};
+    bool tiny, changes;
+} variants[] = {{"cut", MODE_CUT, false, false}, {"fault", MODE_FAULT, false, false}, {"tiny", MODE_CUT, true, false},
+                {"change", MODE_FAULT, false, true}};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
 enum { LIVES_MIN = 4, LIVES_MAX = 24, OPERATIONS_MIN = 200, CHECKPOINTS_MIN = 3, REUSED_MIN = 1, ZONE = 4 << 20 };
@@ -225,11 +226,12 @@ static struct model *model_new(uint64_t seed, const struct variant *v, enum zone
     m->mode = mode;
     m->verbose = verbose;
     m->tiny = v->tiny;
-    unsigned most = v->tiny ? 3 : mode == MODE_FAULT ? 5 : 6;
-    m->disks = (mode == MODE_FAULT ? 2 : 1) + (unsigned)prng_below(p, most);
+    m->changes = v->changes;
+    unsigned most = v->changes ? 4 : v->tiny ? 3 : mode == MODE_FAULT ? 5 : 6;
+    m->disks = (mode == MODE_FAULT && !v->changes ? 2 : 1) + (unsigned)prng_below(p, most);
     choose_zones(m, seed, zoned);
     m->failover = (unsigned)prng_below(p, m->disks < 4 ? m->disks : 4);
-    if (mode == MODE_FAULT && !m->failover)
+    if (mode == MODE_FAULT && !v->changes && !m->failover)
         m->failover = 1;
     m->clients = 2 + (unsigned)prng_below(p, CLIENTS - 1);
     m->store_options.cache_bytes = 1u << (20 + prng_below(p, 2));

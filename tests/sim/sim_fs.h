@@ -166,12 +166,13 @@ enum zoned { ZONED_DRAW, ZONED_NONE, ZONED_MIXED, ZONED_ALL };
 
 struct counts {
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
-    uint64_t pulled, returned, replaced, scrubs;
+    uint64_t pulled, returned, replaced, scrubs, added, removed, configured;
 };
 
 struct model {
     struct world *w;
     enum mode mode;
+    bool changes; /* of the configuration */
     bool verbose, tiny; /* `tiny`: disks so small that the pool is often full */
     unsigned disks, failover, clients;
     enum zoned zoned;       /* which disks are host-managed zoned ones */

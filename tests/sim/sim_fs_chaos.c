@@ -14,6 +14,11 @@
 
 enum { SPARES = 2, PATIENCE_S = 1200 };
 
+static unsigned spares(const struct model *m)
+{
+    return m->changes ? 4 : SPARES;
+}
+
 /* --- faults ----------------------------------------------------------------------------------------------------------------- */
 
 static uint32_t some(struct prng *p, uint32_t most)
@@ -26,7 +31,7 @@ void chaos_begin(struct model *m)
     struct prng *p = &m->w->prng;
     for (unsigned i = 0; i < m->disks; i++)
         m->member[i] = (uint16_t)(i + 1); /* as a new pool numbers them */
-    for (unsigned i = 0; i < SPARES; i++) {
+    for (unsigned i = 0; i < spares(m); i++) {
         struct sim_disk_options o = {.size_bytes = 144u << 20, .discard = prng_chance(p, 1, 2), .mean_latency_ns = 200000};
         zoned_disk(m, &o, true);
         sim_farm_add(m->w->farm, &o);
@@ -34,12 +39,15 @@ void chaos_begin(struct model *m)
     m->rates = (struct sim_rates){.read_error = some(p, 4000), .read_error_sticky = some(p, 2000),
                                   .write_error = some(p, 400), .flush_error = some(p, 2000), .rot = some(p, 1000),
                                   .lost_write = some(p, 1000), .misdirected = some(p, 500), .gone = some(p, 200)};
+    if (m->changes)
+        m->rates = (struct sim_rates){0};
     sim_farm_set_budget(m->w->farm, m->failover);
 }
 
 static bool may_affect(struct model *m, struct sim_disk *d)
 {
-    return sim_disk_is_affected(d) || sim_farm_affected(m->w->farm) < m->failover;
+    /* With a lower failover than before more may be affected already than it bears. */
+    return sim_farm_affected(m->w->farm) + !sim_disk_is_affected(d) <= m->failover;
 }
 
 bool chaos_absent(struct model *m)
@@ -82,6 +90,7 @@ static void look(struct model *m, struct standing *st)
     unsigned left;
     char action[512];
     uint16_t seen[DISKS] = {0};
+    unsigned config;
     *st = (struct standing){0};
     sfs_store_lock(s);
     for (unsigned i = 0; i < s->pool->member_count; i++) {
@@ -98,15 +107,21 @@ static void look(struct model *m, struct standing *st)
                 seen[d] = member->record.index;
     }
     memcpy(m->member, seen, sizeof seen);
+    config = s->pool->config.failover;
     sfs_store_unlock(s);
     sfs_care_state(s, &state, &left, action, sizeof action);
-    st->healthy = state == SCALEFS_HEALTHY && left >= m->failover && !st->absent && !st->behind && sfs_care_idle(s);
+    st->healthy = state == SCALEFS_HEALTHY && left >= m->failover && left >= config && !st->absent && !st->behind && sfs_care_idle(s);
 }
 
 void chaos_opened(struct model *m)
 {
     struct standing st;
     look(m, &st);
+    sfs_store_lock(m->store);
+    unsigned failover = m->store->pool->config.failover;
+    sfs_store_unlock(m->store);
+    if (failover < m->failover)
+        m->failover = failover;
 }
 
 /* --- deeds ---------------------------------------------------------------------------------------------------------------------- */
@@ -214,6 +229,87 @@ static void replace(struct model *m, unsigned old, unsigned spare)
         wrong(m, "disk %u (member %u) cannot be replaced: %s: %s", old, m->member[old], scalefs_error_text(err), info.text);
 }
 
+/* --- changes of the configuration --- */
+
+/* So many failures are borne at any moment of the change: the fewer of before and after. */
+static void follow(struct model *m)
+{
+    sfs_store_lock(m->store);
+    unsigned failover = m->store->pool->config.failover;
+    sfs_store_unlock(m->store);
+    if (failover < m->failover)
+        m->failover = failover;
+    sim_farm_set_budget(m->w->farm, m->failover);
+}
+
+static bool refused(int err)
+{
+    return err == SCALEFS_E_TOO_FEW || err == SCALEFS_E_NOSPC || err == SCALEFS_E_BUSY || err == SCALEFS_E_SUSPENDED ||
+           err == SCALEFS_E_NOENT || unlucky(err);
+}
+
+static void add_disk(struct model *m, unsigned spare)
+{
+    struct sfs_disk *handle;
+    struct scalefs_error_info info = {0};
+    struct standing st;
+    if (m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) || world_open_disk(m->w, spare, &handle))
+        return;
+    int err = sfs_care_add(m->store, &handle, NULL, 1, &info);
+    trace(m, "chaos: disk %u is added: %s", spare, scalefs_error_name(err));
+    if (!err) {
+        look(m, &st);
+        m->counts.added++;
+    } else if (!refused(err)) {
+        wrong(m, "disk %u cannot be added: %s: %s", spare, scalefs_error_text(err), info.text);
+    }
+}
+
+static void remove_disk(struct model *m, unsigned i)
+{
+    struct scalefs_error_info info = {0};
+    if (!m->member[i])
+        return;
+    int failover = prng_chance(&m->chaos, 1, 3) ? (int)prng_below(&m->chaos, 3) : -1;
+    int err = sfs_care_remove(m->store, m->member[i], failover, &info);
+    trace(m, "chaos: disk %u (member %u) is removed, failover %d: %s", i, m->member[i], failover, scalefs_error_name(err));
+    m->counts.removed += !err;
+    follow(m);
+    if (err && !refused(err))
+        wrong(m, "disk %u cannot be removed: %s: %s", i, scalefs_error_text(err), info.text);
+}
+
+static void configure(struct model *m)
+{
+    struct scalefs_error_info info = {0};
+    int failover = prng_chance(&m->chaos, 2, 3) ? (int)prng_below(&m->chaos, 4) : -1;
+    int optimize = prng_chance(&m->chaos, 1, 2) ? (int)prng_below(&m->chaos, 5) * 25 : -1;
+    int err = sfs_care_configure(m->store, failover, optimize, &info);
+    trace(m, "chaos: failover %d, optimize %d: %s", failover, optimize, scalefs_error_name(err));
+    m->counts.configured += !err;
+    if (err == SCALEFS_E_SUSPENDED && m->verbose)
+        print_groups(m);
+    follow(m);
+    if (err && !refused(err))
+        wrong(m, "failover %d, optimize %d: %s: %s", failover, optimize, scalefs_error_text(err), info.text);
+}
+
+static void change(struct model *m)
+{
+    struct prng *p = &m->chaos;
+    unsigned i = (unsigned)prng_below(p, sim_farm_count(m->w->farm));
+    switch (prng_below(p, 3)) {
+    case 0:
+        add_disk(m, i);
+        break;
+    case 1:
+        remove_disk(m, i);
+        break;
+    default:
+        configure(m);
+    }
+}
+
 static void scrub(struct model *m, enum scalefs_scrub_verb verb)
 {
     struct scalefs_error_info info = {0};
@@ -257,8 +353,18 @@ static void deed(struct model *m)
     struct standing st;
     unsigned count = sim_farm_count(m->w->farm), i = (unsigned)prng_below(p, count), j = (unsigned)prng_below(p, count);
     look(m, &st);
+    if (st.healthy && m->changes) {
+        sfs_store_lock(m->store);
+        m->failover = m->store->pool->config.failover;
+        sfs_store_unlock(m->store);
+        sim_farm_set_budget(m->w->farm, m->failover);
+    }
     if (st.healthy)
         new_epoch(m);
+    if (m->changes && prng_chance(p, 1, 2)) {
+        change(m);
+        return;
+    }
     switch (prng_below(p, 8)) {
     case 0:
         pull(m, i);
