@@ -93,6 +93,11 @@ def stage_tiny(stage, _scratch):
         seeds(stage, stage.number(1000, 10), sim_fs("tiny", program("sim_fs")))
 
 
+def stage_change(stage, _scratch):
+    if built(stage):
+        seeds(stage, stage.number(1000, 10), sim_fs("change", program("sim_fs")))
+
+
 def stage_store(stage, _scratch):
     if built(stage):
         seeds(stage, stage.number(500, 10), lambda first, n: [program("sim_store"), str(n), str(first)])
@@ -121,7 +126,7 @@ def stage_wine(stage, scratch):
         return
     told = []
     with run.windows(stage, scratch) as how:
-        for mode in ("cut", "fault", "tiny") if how else ():
+        for mode in ("cut", "fault", "tiny", "change") if how else ():
             path = os.path.join(folder, "tests", "test_sim_fs.exe")
             seeds(stage, stage.number(100, 5), sim_fs(mode, path), *how, seconds=1200)
             told.append(f"{mode}, {stage.many}")
@@ -194,6 +199,7 @@ STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
     "tiny": ("simulation: pools so small that they are often full", stage_tiny),
+    "change": ("simulation: the configuration changes while files are in use", stage_change),
     "store": ("simulation: the store alone under power cuts", stage_store),
     "broken": ("builds that are broken on purpose are caught", stage_broken),
     "wine": ("simulation: the Windows build under Wine", stage_wine),

@@ -136,12 +136,21 @@ int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **statu
 void scalefs_status_free(struct scalefs_status *status);
 
 /* One setting: "verify" "checksum|parity"; "compression" "off|zstd[:1-19]"; "record" a size, a power of
- * two from 16K to 256K. Durable when it returns. */
+ * two from 16K to 256K; "failover" a number; "optimize" "space|balanced|performance" or 0 to 100. Durable when it
+ * returns. After a change of the last two what is stored follows in the background. */
 int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *value,
                      struct scalefs_error_info *info);
 
 /* `disk` in the next calls: a path, a short id, or a UUID. */
 
+/* New disks join, all or none; file_bytes, force as for create; `station` of all of them, or NULL. Their space can be used when
+ * it returns; what is stored spreads over them in the background. */
+int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count, const char *station,
+                     uint64_t file_bytes, bool force, struct scalefs_error_info *info);
+/* `disk` is to leave the pool, present or not; with failover >= 0 under that failover. What it holds goes to the others in the
+ * background; until that is done it belongs to the pool. Refused when the others have not the room or the number. */
+int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failover,
+                        struct scalefs_error_info *info);
 /* Gives all columns of disk `old_disk` (present or not) to the new disk at `new_path`; file_bytes and
  * force as for create. Returns when the wish is durable; the work goes on in the background and is
  * resumed at every opening until it is done. */

@@ -1,4 +1,4 @@
-/* Disks of an open pool: replaced, taken offline, brought back; scrub. */
+/* Disks of an open pool: added, removed, replaced, taken offline, brought back; scrub. */
 #include "api/internal.h"
 
 #include <stdio.h>
@@ -82,6 +82,48 @@ int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const 
         if (created)
             (void)remove(new_path);
     }
+    return sfs_api_explain(info, err);
+}
+
+int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count,
+                     const char *station, uint64_t file_bytes, bool force,
+                     struct scalefs_error_info *info)
+{
+    struct scalefs_error_info why;
+    struct sfs_disk *disks[SFS_DISKS_MAX];
+    bool created[SFS_DISKS_MAX];
+    size_t opened = 0;
+    uint16_t member;
+    int err = begin(pool, paths && count && count <= SFS_DISKS_MAX ? pool : NULL, info);
+    if (!err && station && (!*station || strlen(station) > SFS_NAME_MAX))
+        err = sfs_refuse(info, SCALEFS_E_INVAL, "A station's name has 1 to %u bytes.", SFS_NAME_MAX);
+    for (; opened < count && !err; opened += !err) {
+        const char *path = paths[opened];
+        if (!sfs_api_member(pool, path, &member, &why) && is_online(pool, member))
+            err = sfs_refuse(info, SCALEFS_E_EXIST, "%s is disk %u of this pool already.", path, member);
+        else
+            err = sfs_api_new_disk(pool->env, path, file_bytes, force, &disks[opened], &created[opened], info);
+    }
+    if (!err)
+        err = sfs_care_add(pool->store, disks, station, count, info);
+    else
+        for (size_t i = 0; i < opened; i++)
+            sfs_disk_close(disks[i]);
+    for (size_t i = 0; i < opened && err; i++)
+        if (created[i])
+            (void)remove(paths[i]);
+    return sfs_api_explain(info, err);
+}
+
+int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failover,
+                        struct scalefs_error_info *info)
+{
+    uint16_t index = 0;
+    int err = begin(pool, disk && failover <= 31 ? pool : NULL, info);
+    if (!err)
+        err = sfs_api_member(pool, disk, &index, info);
+    if (!err)
+        err = sfs_care_remove(pool->store, index, failover, info);
     return sfs_api_explain(info, err);
 }
 

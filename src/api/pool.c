@@ -243,15 +243,42 @@ static int parse_setting(struct sfs_config_record *c, const char *key, const cha
         return parse_compression(c, value, info);
     if (!strcmp(key, "record"))
         return parse_record(c, value, info);
-    if (!strcmp(key, "failover") || !strcmp(key, "optimize"))
-        return sfs_refuse(info, SCALEFS_E_NOTSUP,
-                          "The %s of a pool is chosen when it is made, and this version cannot "
-                          "change it later; it can change verify, compression and record.",
-                          key);
     return sfs_refuse(info, SCALEFS_E_INVAL,
                       "There is no setting \"%s\" that could be changed; there are verify, "
-                      "compression and record.",
+                      "compression, record, failover and optimize.",
                       key);
+}
+
+/* 0 to `most`; negative: it is none. */
+static int parse_number(const char *value, int most)
+{
+    char *end;
+    long n = *value >= '0' && *value <= '9' ? strtol(value, &end, 10) : -1;
+    return n >= 0 && n <= most && !*end ? (int)n : -1;
+}
+
+/* What groups are made of: care judges it, and moves what differs. */
+static int set_layout(struct scalefs_pool *pool, const char *key, const char *value,
+                      struct scalefs_error_info *info)
+{
+    static const char *const names[] = {"space", "balanced", "performance"};
+    int number = -1;
+    if (!strcmp(key, "failover")) {
+        number = parse_number(value, 31);
+        if (number < 0)
+            return sfs_refuse(info, SCALEFS_E_INVAL,
+                              "failover is the number of disks that may fail, 0 to 31, not \"%s\".", value);
+        return sfs_care_configure(pool->store, number, -1, info);
+    }
+    for (int i = 0; i < 3 && number < 0; i++)
+        number = !strcmp(value, names[i]) ? i * 50 : -1;
+    if (number < 0)
+        number = parse_number(value, 100);
+    if (number < 0)
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "optimize is space, balanced, performance or a number from 0 to 100, not "
+                          "\"%s\".", value);
+    return sfs_care_configure(pool->store, -1, number, info);
 }
 
 static void take_settings(struct sfs_config_record *to, const struct sfs_config_record *from)
@@ -271,6 +298,8 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
         return sfs_api_explain(info, SCALEFS_E_INVAL);
     if (pool->read_only)
         return sfs_api_explain(info, SCALEFS_E_ROFS);
+    if (!strcmp(key, "failover") || !strcmp(key, "optimize"))
+        return sfs_api_explain(info, set_layout(pool, key, value, info));
     struct sfs_pool *p = pool->pool;
     sfs_mutex_lock(&p->lock);
     struct sfs_config_record before = p->config, wanted = p->config;

@@ -150,6 +150,8 @@ int sfs_cli_unmount(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_list(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_status(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args);
+int sfs_cli_add(struct sfs_cli *cli, const struct sfs_cli_args *args);
+int sfs_cli_remove(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_offline(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_online(struct sfs_cli *cli, const struct sfs_cli_args *args);

@@ -26,6 +26,9 @@ static const struct sfs_cli_option mount_options[] = {
     {"foreground", NULL},          {"read-only", NULL}, {"degraded", NULL},
     {"from-other-computer", NULL}, {"o", "OPT"},        COMMON};
 static const struct sfs_cli_option status_options[] = {{"watch", NULL}, COMMON};
+static const struct sfs_cli_option add_options[] = {
+    {"station", "NAME"}, {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
+static const struct sfs_cli_option remove_options[] = {{"failover", "N"}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option replace_options[] = {
     {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option import_options[] = {
@@ -67,8 +70,25 @@ static const struct sfs_cli_verb verbs[] = {
      "  verify=checksum|parity      parity: every read also checks the parity of its row\n"
      "  compression=off|zstd[:1-19] of what is written from now on\n"
      "  record=SIZE                 16K to 256K, of files written from now on\n"
-     "All are changed, or none.\n",
+     "  failover=N                  how many disks may fail with nothing lost\n"
+     "  optimize=HOW                space, balanced, performance, or a number between\n"
+     "All are changed, or none. What is stored follows the last two while the pool is in use.\n"
+     "  --wait          until that is done\n",
      wait_options, 2, MANY, sfs_cli_set},
+    {"add", "scalefs add POOL DISK… [--station NAME] [--size SIZE] [--force] [--wait]",
+     "new disks join, of any sizes",
+     "Their space can be used at once; what is stored spreads over them while the pool is in use.\n"
+     "  --station NAME  they stand in this box; a box may fail as a whole\n"
+     "  --size SIZE     a disk that does not exist becomes a file of this size\n"
+     "  --force         use disks that carry something else, which is lost then\n"
+     "  --wait          until what is stored has spread\n",
+     add_options, 2, MANY, sfs_cli_add},
+    {"remove", "scalefs remove POOL DISK [--failover N] [--wait]",
+     "a disk leaves; what it holds goes to the others",
+     "DISK is a path, short id or UUID, present or not.\n"
+     "  --failover N    and from now on so many disks may fail with nothing lost\n"
+     "  --wait          until it is done and the disk can be unplugged\n",
+     remove_options, 2, 2, sfs_cli_remove},
     {"replace", "scalefs replace POOL OLD NEW [--size SIZE] [--force] [--wait]",
      "a new disk takes the place of an old one",
      "OLD is a path, short id or UUID, present or not; NEW a path.\n"
@@ -107,10 +127,6 @@ static const struct sfs_cli_verb verbs[] = {
 static const struct {
     const char *name, *instead;
 } later[] = {
-    {"add", "it cannot add disks to a pool. Make a pool with all its disks, or `scalefs replace` a "
-            "disk by a larger one."},
-    {"remove", "it cannot take a disk out of a pool. `scalefs replace` lets another disk take its "
-               "place."},
     {"resize", "it cannot change how much of a disk is used. `scalefs replace` lets a larger one "
                "take its place."},
     {"plan", "it cannot tell what a change would cost. A verb that is refused says why, and changes "

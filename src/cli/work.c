@@ -1,4 +1,4 @@
-/* set, replace, offline, online, scrub, wait: what changes a pool, or waits for that. */
+/* set, add, remove, replace, offline, online, scrub, wait: what changes a pool, or waits for that. */
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -50,11 +50,26 @@ static bool waited(const struct sfs_cli_args *args, const struct sfs_value *answ
     return !mounted || sfs_cli_flag(args, "wait");
 }
 
+/* Work that goes on, or that was waited for. */
+static int say_begun(const struct sfs_cli *cli, const struct sfs_cli_args *args, struct sfs_document *answer,
+                     const char *begun, const char *ended)
+{
+    const struct sfs_value *root = sfs_document_root(answer);
+    if (!waited(args, root))
+        return say_done(cli, answer, begun, SFS_CLI_DONE);
+    int status = attention_after_wait(root);
+    return say_done(cli, answer, status ? "The work came to an end, but the pool needs attention." : ended, status);
+}
+
 int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
     struct sfs_cli_ask how = {.pool = args->words[0], .work_here = sfs_cli_flag(args, "wait")};
     struct sfs_json request;
     struct sfs_document *answer;
+    bool moves = false;
+    for (size_t i = 1; i < args->count; i++)
+        moves = moves || !strncmp(args->words[i], "failover=", 9) || !strncmp(args->words[i], "optimize=", 9);
+    how.work_here = how.work_here || moves;
     for (size_t i = 1; i < args->count; i++)
         if (!strchr(args->words[i], '=') || args->words[i][0] == '=')
             return sfs_cli_usage(cli, "%s is no setting. KEY=VALUE is one, as verify=parity.",
@@ -71,7 +86,67 @@ int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args)
     sfs_json_end(&request);
     sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
     int status = sfs_cli_ask(cli, &how, &request, &answer);
-    return status ? status : say_done(cli, answer, "Set.", SFS_CLI_DONE);
+    if (status)
+        return status;
+    if (!moves)
+        return say_done(cli, answer, "Set.", SFS_CLI_DONE);
+    return say_begun(cli, args, answer, "Set. What is stored follows; `scalefs wait` and `scalefs status` tell how far it is.",
+                     "Set, and what is stored has followed.");
+}
+
+int sfs_cli_add(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    uint64_t size = 0;
+    char problem[256];
+    if (!sfs_cli_size_option(args, &size, problem, sizeof(problem)))
+        return sfs_cli_usage(cli, "%s", problem);
+    sfs_cli_request(&request, "add");
+    sfs_json_array(&request, "disks");
+    for (size_t i = 1; i < args->count; i++) {
+        char *disk = sfs_cli_disk_word(args->words[i], true);
+        sfs_json_string(&request, NULL, disk);
+        free(disk);
+    }
+    sfs_json_end(&request);
+    if (sfs_cli_value(args, "station"))
+        sfs_json_string(&request, "station", sfs_cli_value(args, "station"));
+    sfs_json_u64(&request, "size", size);
+    sfs_json_bool(&request, "force", sfs_cli_flag(args, "force"));
+    sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    return status ? status
+                  : say_begun(cli, args, answer,
+                              "Added: the new space can be used. What is stored spreads over it; `scalefs wait` and "
+                              "`scalefs status` tell how far it is.",
+                              "Added, and what is stored has spread.");
+}
+
+int sfs_cli_remove(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    const char *failover = sfs_cli_value(args, "failover");
+    unsigned number = 0;
+    if (failover && (sscanf(failover, "%2u", &number) != 1 || failover[strspn(failover, "0123456789")] || number > 31))
+        return sfs_cli_usage(cli, "--failover %s is not possible. It is the number of disks that may fail, 0 to 31.",
+                             failover);
+    char *disk = sfs_cli_disk_word(args->words[1], false);
+    sfs_cli_request(&request, "remove");
+    sfs_json_string(&request, "disk", disk);
+    free(disk);
+    if (failover)
+        sfs_json_u64(&request, "failover", number);
+    sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    return status ? status
+                  : say_begun(cli, args, answer,
+                              "The disk is leaving: keep it connected until `scalefs wait` or `scalefs status` says that "
+                              "it has left.",
+                              "Removed: the disk holds nothing of the pool any more.");
 }
 
 int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
@@ -94,19 +169,10 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
     free(old_disk);
     free(new_disk);
     int status = sfs_cli_ask(cli, &how, &request, &answer);
-    if (status)
-        return status;
-    const struct sfs_value *root = sfs_document_root(answer);
-    if (!waited(args, root))
-        return say_done(
-            cli, answer,
-            "The replacement has begun. `scalefs wait` and `scalefs status` tell how far it is.",
-            SFS_CLI_DONE);
-    status = attention_after_wait(root);
-    return say_done(cli, answer,
-                    status ? "The replacement came to an end, but the pool needs attention."
-                           : "Replaced.",
-                    status);
+    return status ? status
+                  : say_begun(cli, args, answer,
+                              "The replacement has begun. `scalefs wait` and `scalefs status` tell how far it is.",
+                              "Replaced.");
 }
 
 static int one_disk(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SETTINGS_MAX 16
+#define DISKS_MAX 256
 
 struct run {
     struct scalefs_pool *pool;
@@ -103,6 +104,10 @@ static bool value_now(const struct scalefs_status *s, const char *key, char *tex
         snprintf(text, size, "off");
     else if (!strcmp(key, "record"))
         snprintf(text, size, "%u", (unsigned)s->record_bytes);
+    else if (!strcmp(key, "failover"))
+        snprintf(text, size, "%u", s->failover);
+    else if (!strcmp(key, "optimize"))
+        snprintf(text, size, "%u", s->optimize);
     else
         return false;
     return true;
@@ -135,6 +140,34 @@ static int run_set(struct run *r)
         return error;
     }
     return wait_if_asked(r);
+}
+
+static int run_add(struct run *r)
+{
+    const struct sfs_value *list = sfs_value_get(r->request, "disks");
+    const char *paths[DISKS_MAX];
+    size_t count = 0;
+    if (!list || list->type != SFS_VALUE_ARRAY || !list->count || list->count > DISKS_MAX)
+        return bad_request(r, "list of disks");
+    for (const struct sfs_value *v = list->first; v; v = v->next) {
+        if (v->type != SFS_VALUE_STRING)
+            return bad_request(r, "list of disks");
+        paths[count++] = v->string;
+    }
+    int error = scalefs_pool_add(r->pool, paths, count, sfs_value_string(r->request, "station", NULL),
+                                 sfs_value_u64(r->request, "size", 0),
+                                 sfs_value_bool(r->request, "force", false), &r->info);
+    return error ? error : wait_if_asked(r);
+}
+
+static int run_remove(struct run *r)
+{
+    const char *disk = sfs_value_string(r->request, "disk", NULL);
+    uint64_t failover = sfs_value_u64(r->request, "failover", UINT64_MAX);
+    if (!disk || (failover != UINT64_MAX && failover > 31))
+        return bad_request(r, "disk");
+    int error = scalefs_pool_remove(r->pool, disk, failover > 31 ? -1 : (int)failover, &r->info);
+    return error ? error : wait_if_asked(r);
 }
 
 static int run_replace(struct run *r)
@@ -188,6 +221,7 @@ static const struct verb {
     int (*run)(struct run *r);
 } verbs[] = {
     {"hello", run_status},    {"status", run_status},   {"set", run_set},
+    {"add", run_add},         {"remove", run_remove},
     {"replace", run_replace}, {"offline", run_offline}, {"online", run_online},
     {"scrub", run_scrub},     {"wait", wait_done},
 };

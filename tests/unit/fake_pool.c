@@ -146,6 +146,21 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
     return error ? refuse(info) : SCALEFS_OK;
 }
 
+int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count, const char *station,
+                     uint64_t file_bytes, bool force, struct scalefs_error_info *info)
+{
+    (void)info;
+    note(pool, "add %zu, first %s, station %s size %llu force %d", count, paths[0], station ? station : "-",
+         (unsigned long long)file_bytes, force);
+    return SCALEFS_OK;
+}
+
+int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failover, struct scalefs_error_info *info)
+{
+    note(pool, "remove %s failover %d", disk, failover);
+    return strcmp(disk, "1") ? refuse(info) : SCALEFS_OK;
+}
+
 int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
                          uint64_t file_bytes, bool force, struct scalefs_error_info *info)
 {

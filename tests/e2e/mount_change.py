@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Every change of the configuration while files are in use: nothing is ever wrong, nothing is refused, and it goes on after a kill.
+
+E2E_KILLS (default 1): in how many of the steps of the tour the server is killed.
+"""
+import hashlib
+import multiprocessing
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from lib_pool import KIB, MIB, Pool, case, drop_caches, equal, finish, have_fuse, note, skip
+
+SIZES = [192 * MIB, 256 * MIB, 160 * MIB, 224 * MIB]
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(folder, seed, stop, end):
+    """Writes, appends, renames, removes and reads back until it is told to stop; says what went wrong, and the longest wait."""
+    r, known, longest = random.Random(seed), {}, 0.0
+    try:
+        os.makedirs(folder, exist_ok=True)
+        while not stop.is_set():
+            path = os.path.join(folder, str(r.randrange(40)))
+            kind, begun = r.random(), time.monotonic()
+            if path not in known or kind < 0.3:
+                known[path] = r.randbytes(r.choice((100, 5000, 70_000, r.randrange(1, 600 * KIB))))
+                with open(path, "wb") as f:
+                    f.write(known[path])
+                    if r.random() < 0.2:
+                        f.flush()
+                        os.fsync(f.fileno())
+            elif kind < 0.4:
+                more = r.randbytes(r.randrange(1, 9000))
+                with open(path, "ab") as f:
+                    f.write(more)
+                known[path] += more
+            elif kind < 0.5:
+                other = os.path.join(folder, str(r.randrange(40)))
+                os.rename(path, other)
+                data = known.pop(path)
+                known[other] = data
+            elif kind < 0.55:
+                os.unlink(path)
+                del known[path]
+            else:
+                fd = os.open(path, os.O_RDONLY)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                with os.fdopen(fd, "rb") as f:
+                    if sha(f.read()) != sha(known[path]):
+                        raise AssertionError(f"{path} is not what was written")
+            longest = max(longest, time.monotonic() - begun)
+        for path, data in known.items():
+            with open(path, "rb") as f:
+                if f.read() != data:
+                    raise AssertionError(f"{path} is not what was written, at the end")
+        end.put((None, longest))
+    except Exception as e:  # told to the test, which fails with it
+        end.put((f"{type(e).__name__}: {e}", longest))
+
+
+class Tour:
+    def __init__(self, name, sizes, failover=0):
+        self.pool = Pool(name, sizes[:1], failover)
+        self.more = [self.pool.new_disk(size, f"more{i}") for i, size in enumerate(sizes[1:])]
+        self.pool.mount()
+        self.kept = {}
+        os.mkdir(self.pool.path("kept"))
+        r = random.Random(name)
+        for i in range(60):
+            data = r.randbytes(r.choice((3000, 40_000, 900 * KIB)))
+            self.kept[self.pool.path("kept", str(i))] = sha(data)
+            with open(self.pool.path("kept", str(i)), "wb") as f:
+                f.write(data)
+        self.pool.sync()
+
+    def verify(self):
+        drop_caches()
+        for path, digest in self.kept.items():
+            with open(path, "rb") as f:
+                if sha(f.read()) != digest:
+                    raise AssertionError(f"{path} is not what was written")
+
+    def step(self, *words, kill=False):
+        verb, *rest = words
+        if kill:
+            self.pool.cli(verb, self.pool.name, *rest)
+            time.sleep(0.3)
+            self.pool.kill_server()
+            self.pool.mount()
+            self.pool.cli("wait", self.pool.name, timeout=120)
+        else:
+            self.pool.cli(verb, self.pool.name, *rest, "--wait", timeout=120)
+        s = self.pool.status()
+        equal((s["pool"]["state"], s["tasks"]), ("healthy", []), f"after {' '.join(words)}")
+        self.verify()
+        return s
+
+    def end(self, disks):
+        self.pool.unmount()
+        self.pool.cli("check", *disks, timeout=300)
+        self.pool.destroy()
+
+
+def steps(t):
+    """One disk to many, more and less protection, wider and narrower, and back to one."""
+    bigger = t.pool.new_disk(320 * MIB, "bigger")
+    return [("add", *t.more), ("set", "failover=1"), ("set", "failover=2"), ("set", "failover=1"), ("set", "optimize=performance"),
+            ("set", "optimize=space"), ("remove", "2"), ("remove", "4"), ("replace", "1", bigger), ("remove", "3", "--failover", "0")], bigger
+
+
+def the_grand_tour():
+    t = Tour("tour", SIZES)
+    stop, end = multiprocessing.Event(), multiprocessing.Queue()
+    clients = [multiprocessing.Process(target=load, args=(t.pool.path(f"c{i}"), i, stop, end)) for i in range(2)]
+    for c in clients:
+        c.start()
+    plan, last = steps(t)
+    try:
+        for words in plan:
+            s = t.step(*words)
+    finally:
+        stop.set()
+        said = [end.get(timeout=60) for _ in clients]
+        for c in clients:
+            c.join()
+    for wrong, longest in said:
+        equal(wrong, None, "what the client says")
+        note(f"longest wait of a client: {longest:.2f} s")
+    equal(len(s["disks"]), 1, "disks at the end")
+    t.end([last])
+
+
+def a_kill_in_the_middle():
+    t = Tour("killed", SIZES)
+    plan, last = steps(t)
+    kills = int(os.environ.get("E2E_KILLS", "1"))
+    chosen = random.Random(os.environ.get("E2E_SEED", "1")).sample(range(len(plan)), min(kills, len(plan)))
+    for i, words in enumerate(plan):
+        t.step(*words, kill=i in chosen)
+    t.end([last])
+
+
+def refused(t, word, *args):
+    """Refused with a sentence that has this word in it, and nothing has changed."""
+    before = t.pool.status()
+    r = t.pool.run(args[0], t.pool.name, *args[1:])
+    equal(r.returncode, 1, f"status of {args}: {r.stdout}{r.stderr}")
+    if word not in r.stderr:
+        raise AssertionError(f"no \"{word}\" in: {r.stderr}")
+    after = t.pool.status()
+    for s in (before, after):
+        s["capacity"] = s["capacity"]["usable"]
+        for d in s["disks"]:
+            d["used"] = 0
+    equal(after, before, f"status after {args} was refused")
+
+
+def refusals():
+    t = Tour("no", SIZES[:3])
+    refused(t, "at least one disk", "remove", "1")
+    refused(t, "Add disks", "set", "failover=1")
+    refused(t, "not \"many\"", "set", "failover=many")
+    refused(t, "not \"fast\"", "set", "optimize=fast")
+    refused(t, "no disk", "remove", "7")
+    refused(t, "already", "add", t.pool.disks[0])
+    small = t.pool.new_disk(8 * MIB, "small")
+    refused(t, "too small", "add", t.more[0], small)
+    t.step("add", *t.more)
+    t.step("set", "failover=2")
+    refused(t, "--failover 1", "remove", "3")
+    t.pool.cli("set", t.pool.name, "failover=0", "--wait")
+    with open(t.pool.path("large"), "wb") as f:
+        f.write(os.urandom(4 * MIB) * 75)
+    t.pool.sync()
+    refused(t, "missing", "remove", "2")
+    refused(t, "missing", "set", "failover=2")
+    t.pool.destroy()
+
+
+def a_pool_that_is_not_mounted():
+    pool = Pool("closed", [128 * MIB])
+    pool.mount()
+    with open(pool.path("file"), "wb") as f:
+        f.write(os.urandom(20 * MIB))
+    with open(pool.path("file"), "rb") as f:
+        digest = sha(f.read())
+    pool.unmount()
+    more = [pool.new_disk(96 * MIB, f"more{i}") for i in range(2)]
+    pool.cli("add", pool.name, *more)
+    pool.cli("set", pool.name, "failover=1")
+    s = pool.status()
+    equal((s["pool"]["state"], s["config"]["failover"], s["tasks"]), ("healthy", 1, []), "status")
+    pool.cli("remove", pool.name, "1")
+    os.unlink(pool.disks.pop(0))
+    pool.mount()
+    with open(pool.path("file"), "rb") as f:
+        equal(sha(f.read()), digest, "the file")
+    pool.unmount()
+    pool.cli("check", *more)
+    pool.destroy()
+
+
+if __name__ == "__main__":
+    if not have_fuse():
+        skip("mount_change", "no FUSE here")
+    else:
+        case(the_grand_tour, timeout=240)
+        case(a_kill_in_the_middle, timeout=240)
+        case(refusals, timeout=120)
+        case(a_pool_that_is_not_mounted, timeout=120)
+    sys.exit(finish())
