@@ -67,7 +67,9 @@ struct driver {
     } seeks;
 
     struct { /* full.c */
-        atomic_bool any;
+        atomic_bool any;      /* some refusal is young */
+        atomic_bool stale;    /* some file is */
+        bool by_name;         /* the kernel (before 6.18) forgets files by name only; the seeking thread's */
         pthread_mutex_t lock; /* guards files */
         struct refused_file {
             uint64_t ino;            /* 0: a free place */
@@ -75,6 +77,7 @@ struct driver {
             bool pending;            /* its writer is to be told */
             bool told;               /* it was, then: */
             uint64_t told_ms;
+            bool stale; /* the kernel may think that it is longer than it is */
             bool asked; /* this thread is on its way: */
             pid_t asker;
         } files[DRIVER_REFUSED_FILES];
@@ -123,6 +126,10 @@ void sfs_drivers_ask_again(struct driver *d, uint64_t ino);
 /* full.c */
 /* A WRITE of the file was refused for lack of room. */
 void sfs_drivers_full_note(struct driver *d, uint64_t ino);
+/* Of the seeking thread: makes the kernel forget files whose size it has wrong, where nobody has them open. How long
+ * until it is to be tried again; 0: there are none. */
+unsigned sfs_drivers_full_let_go(struct driver *d);
+void sfs_drivers_full_forgotten(struct driver *d, uint64_t ino);
 /* What a thread asks about a file, in this order when it writes; the answer to the last one tells it.
  * True: it is a writer that is to be told. */
 enum full_question { FULL_ATTRIBUTES, FULL_CAPABILITIES, FULL_TELLING };

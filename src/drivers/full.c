@@ -13,13 +13,27 @@
  * open file just before, so that it is not taken for a write. Once a writer was told, the rest of what it
  * had in the cache (refused as well) tells it nothing new for a while. Nothing is said when room has been
  * made meanwhile, or when nobody has written for some time.
+ *
+ * The kernel goes by its own idea of such a file's size until it has forgotten the file. It is made to forget it once nobody has
+ * it open any more, so that the size shown is soon that of what was stored.
  */
 #include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "drivers/driver.h"
 
-enum { STILL_WRITING_MS = 3000, JUST_TOLD_MS = 1000 };
+enum { STILL_WRITING_MS = 3000, JUST_TOLD_MS = 1000, LET_GO_MS = 100, LET_GO_LATER_MS = 5000 };
+
+/* From protocol 7.45 on; the headers of the distribution stop before. */
+enum { NOTIFY_PRUNE = 9 };
+struct notify_prune_out {
+    uint32_t count, padding;
+    uint64_t spare;
+};
 
 static uint64_t now_ms(void)
 {
@@ -67,12 +81,15 @@ void sfs_drivers_full_note(struct driver *d, uint64_t ino)
     pthread_mutex_lock(&d->full.lock);
     struct refused_file *r = place_for(d, ino);
     bool news = !(r->told && now - r->told_ms < JUST_TOLD_MS) && !(r->pending && !outdated(r, now));
+    bool known = r->stale;
     r->pending |= news;
+    r->stale = true;
     r->since_ms = now;
     r->room = room;
     atomic_store(&d->full.any, true);
+    atomic_store(&d->full.stale, true);
     pthread_mutex_unlock(&d->full.lock);
-    if (news)
+    if (news || !known)
         sfs_drivers_ask_again(d, ino);
 }
 
@@ -99,4 +116,67 @@ bool sfs_drivers_full_ask(struct driver *d, uint64_t ino, pid_t pid, enum full_q
     atomic_store(&d->full.any, any);
     pthread_mutex_unlock(&d->full.lock);
     return yes;
+}
+
+/* The directory and the last name of one of the inode's paths. */
+static int find_name(struct driver *d, uint64_t ino, char *path, size_t size, uint64_t *dir, char **name)
+{
+    struct scalefs_attr attr = {.ino = FUSE_ROOT_ID};
+    int code = scalefs_path_of(d->fs, ino, path, size);
+    *name = NULL;
+    for (char *rest = path, *word; !code && (word = strsep(&rest, "/")) != NULL;) {
+        if (!*word)
+            continue;
+        *dir = attr.ino;
+        *name = word;
+        code = scalefs_lookup(d->fs, *dir, word, strlen(word), &attr);
+    }
+    return code || !*name || attr.ino != ino ? SCALEFS_E_NOENT : SCALEFS_OK;
+}
+
+static void let_go(struct driver *d, uint64_t ino)
+{
+    struct notify_prune_out arg = {.count = 1};
+    struct fuse_out_header out = {.len = sizeof out + sizeof arg + sizeof ino, .error = NOTIFY_PRUNE};
+    struct iovec parts[] = {{&out, sizeof out}, {&arg, sizeof arg}, {&ino, sizeof ino}};
+    if (!d->full.by_name && writev(d->fuse_fd, parts, 3) < 0 && errno == EINVAL)
+        d->full.by_name = true;
+    char path[4096], *name;
+    uint64_t dir = FUSE_ROOT_ID;
+    if (d->full.by_name && find_name(d, ino, path, sizeof path, &dir, &name) == SCALEFS_OK)
+        (void)fuse_lowlevel_notify_inval_entry(d->session, dir, name, strlen(name));
+}
+
+unsigned sfs_drivers_full_let_go(struct driver *d)
+{
+    uint64_t inos[DRIVER_REFUSED_FILES], now = now_ms();
+    unsigned count = 0, wait = 0;
+    if (!atomic_load(&d->full.stale))
+        return 0;
+    pthread_mutex_lock(&d->full.lock);
+    for (unsigned i = 0; i < DRIVER_REFUSED_FILES; i++) {
+        const struct refused_file *r = &d->full.files[i];
+        if (!r->ino || !r->stale)
+            continue;
+        inos[count++] = r->ino;
+        if (!outdated(r, now))
+            wait = LET_GO_MS;
+    }
+    if (!count)
+        atomic_store(&d->full.stale, false);
+    pthread_mutex_unlock(&d->full.lock);
+    for (unsigned i = 0; i < count; i++)
+        let_go(d, inos[i]);
+    return count && !wait ? LET_GO_LATER_MS : wait;
+}
+
+void sfs_drivers_full_forgotten(struct driver *d, uint64_t ino)
+{
+    if (!atomic_load(&d->full.stale))
+        return;
+    pthread_mutex_lock(&d->full.lock);
+    struct refused_file *r = find(d, ino);
+    if (r)
+        r->stale = false;
+    pthread_mutex_unlock(&d->full.lock);
 }

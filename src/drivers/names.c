@@ -90,8 +90,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-    if (ino != FUSE_ROOT_ID)
+    if (ino != FUSE_ROOT_ID) {
         scalefs_release_hold(driver_of(req)->fs, ino, count);
+        sfs_drivers_full_forgotten(driver_of(req), ino);
+    }
     fuse_reply_none(req);
 }
 
@@ -99,8 +101,10 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 {
     struct driver *d = driver_of(req);
     for (size_t i = 0; i < count; i++)
-        if (forgets[i].ino != FUSE_ROOT_ID)
+        if (forgets[i].ino != FUSE_ROOT_ID) {
             scalefs_release_hold(d->fs, forgets[i].ino, forgets[i].nlookup);
+            sfs_drivers_full_forgotten(d, forgets[i].ino);
+        }
     fuse_reply_none(req);
 }
 

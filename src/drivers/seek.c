@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "drivers/driver.h"
@@ -35,13 +36,32 @@ static void answer(struct driver *d, const struct seek *s)
         fuse_reply_lseek(s->req, (off_t)found);
 }
 
+/* At most that long; 0: without end. */
+static void wait_for_more(struct driver *d, unsigned ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (ms)
+        pthread_cond_timedwait(&d->seeks.more, &d->seeks.lock, &until);
+    else
+        pthread_cond_wait(&d->seeks.more, &d->seeks.lock);
+}
+
 static void *work(void *argument)
 {
     struct driver *d = argument;
     for (;;) {
         pthread_mutex_lock(&d->seeks.lock);
-        while (!d->seeks.first && !d->seeks.end)
-            pthread_cond_wait(&d->seeks.more, &d->seeks.lock);
+        while (!d->seeks.first && !d->seeks.end) {
+            pthread_mutex_unlock(&d->seeks.lock);
+            unsigned ms = sfs_drivers_full_let_go(d);
+            pthread_mutex_lock(&d->seeks.lock);
+            if (!d->seeks.first && !d->seeks.end)
+                wait_for_more(d, ms);
+        }
         struct seek *s = d->seeks.first;
         if (s)
             d->seeks.first = s->next;

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from lib_pool import MIB, Pool, case, drop_caches, equal, finish, have_fuse, noise, note, skip
@@ -32,10 +33,21 @@ def write_is_told(sizes, failover):
                 equal(errno.errorcode[e.errno], "ENOSPC", f"how {last.__name__} says so")
         note(f"{written / MIB:.1f} MiB in pieces of {len(block)} were taken before write said so")
 
+    def size_is_soon_true(path):
+        """Once it is closed, the size shown is not what the kernel had taken but what is stored."""
+        at_first = os.stat(path).st_size
+        end = time.monotonic() + 5
+        while os.stat(path).st_size == at_first and time.monotonic() < end:
+            time.sleep(0.05)
+        shown = os.stat(path).st_size
+        drop_caches()
+        equal(shown, os.stat(path).st_size, f"size shown ({at_first} at first), and size")
+
     try:
         pool.mount()
         for size in (MIB, 4096, 1000):
             fill_file(pool.path("big"), noise(size, size))
+            size_is_soon_true(pool.path("big"))
             # Whoever makes room can write at once, into the same file or another.
             os.truncate(pool.path("big"), MIB)
             with open(pool.path("big"), "wb"):
