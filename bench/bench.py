@@ -14,6 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from limit import Limit
 from systems import Btrfs, ScaleFs
 from report import print_bytes, print_device_bytes, print_table, write_page
 from workloads import Data, device_bytes, everything
@@ -99,6 +100,16 @@ def one(name, args, place, profile, round_number, direct):
                        lambda system: everything(system, sizes, Data()))
 
 
+def limit(args, place, profile, round_number):
+    """What the files themselves give, for the works of which that can be said."""
+    count, failover = PROFILES[profile]
+    folder = os.path.join(place.folder, f"limit.{round_number}")
+    try:
+        return Limit(folder, count, failover, args.mib, Data().block(0)).everything(2000)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def bytes_moved(args, place, profile, direct):
     """{system: {work: (read, written) per live byte}}: on loop devices, which count. Once: it does not drift."""
     found = {}
@@ -116,7 +127,7 @@ def compare(args, medium, profile):
     count, failover = PROFILES[profile]
     title = f"{profile}: {count} disks of which {failover} may fail, {'in memory' if medium == 'ram' else 'files on ' + args.dir}"
     place = Memory("90%") if medium == "ram" else Disk(args.dir)
-    results, moved = {"scalefs": [], "btrfs": []}, {"scalefs": [], "btrfs": []}
+    results, moved = {"scalefs": [], "btrfs": [], "limit": []}, {"scalefs": [], "btrfs": []}
     try:
         for i in range(args.rounds):
             order = ["scalefs", "btrfs"] if i % 2 == 0 else ["btrfs", "scalefs"]
@@ -131,6 +142,7 @@ def compare(args, medium, profile):
                 except (RuntimeError, OSError, subprocess.SubprocessError) as e:
                     print(f"{title}: {name}, round {i + 1}: {e}", file=sys.stderr)
                 print(f"  {profile} {medium} round {i + 1} {name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+            results["limit"].append(limit(args, place, profile, i))
         print_table(title, results)
         print_device_bytes(moved)
         per_byte = bytes_moved(args, place, profile, direct=medium == "disk")

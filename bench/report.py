@@ -27,21 +27,21 @@ def ratio_of(ours, theirs, more):
 
 
 def rows_of(results):
-    """(name, unit, ours, theirs, ratio of the medians, ratios of the rounds) of all that was measured."""
+    """(name, unit, ours, theirs, the files' own, ratio of the medians, ratios of the rounds) of all that was measured."""
     for metric, (unit, more) in METRICS.items():
         ours, theirs = (median_of(results[n], metric) for n in ("scalefs", "btrfs"))
         if ours is None and theirs is None:
             continue
         pairs = [(a.get(metric), b.get(metric)) for a, b in zip(results["scalefs"], results["btrfs"])]
         rounds = [ratio_of(a, b, more) for a, b in pairs if a and b]
-        yield metric, unit, ours, theirs, ratio_of(ours, theirs, more), rounds
+        yield metric, unit, ours, theirs, median_of(results["limit"], metric), ratio_of(ours, theirs, more), rounds
 
 
 def print_table(title, results):
     print(f"\n{title}")
-    print(f"{'':30} {'unit':>6} {'scalefs':>9} {'btrfs':>9} {'ratio':>6}   single ratios")
-    for metric, unit, ours, theirs, ratio, rounds in rows_of(results):
-        print(f"{metric:30} {unit:>6} {number(ours):>9} {number(theirs):>9} "
+    print(f"{'':30} {'unit':>6} {'scalefs':>9} {'btrfs':>9} {'limit':>9} {'ratio':>6}   single ratios")
+    for metric, unit, ours, theirs, limit, ratio, rounds in rows_of(results):
+        print(f"{metric:30} {unit:>6} {number(ours):>9} {number(theirs):>9} {'' if limit is None else number(limit):>9} "
               f"{'' if ratio is None else f'{ratio:.2f}':>6}   {' '.join(f'{r:.2f}' for r in rounds)}")
     sys.stdout.flush()
 
@@ -88,15 +88,18 @@ def write_page(args, runs):
     lines = ["# ScaleFS and btrfs, measured", "",
              "Written by `scripts/bench --table docs/BENCH.md`: medians, both systems taking turns in one run, on backing files",
              "in the same place, all data compared. A ratio above 1 is in favour of ScaleFS. Absolute figures are this machine's,",
-             "at that hour; ratios travel better, device bytes best.", "",
+             "at that hour; ratios travel better, device bytes best. *Limit* is what the backing files gave in the same rounds: the",
+             "bytes that the work must move, by plain large requests on all files at once, with no file system in between.", "",
              f"Commit {commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}; {processor()}, {os.cpu_count()} processors, "
              f"Linux {os.uname().release}; {args.rounds} rounds of {args.mib} MiB and {args.files} small files; "
              f"load average at the end {os.getloadavg()[1]:.1f}.", ""]
     for run in runs:
         lines += [f"## {run['title'][0].upper()}{run['title'][1:]}", "",
-                  "| | unit | ScaleFS | btrfs | ratio | of the rounds |", "| --- | --- | ---: | ---: | ---: | --- |"]
-        for metric, unit, ours, theirs, ratio, rounds in rows_of(run["results"]):
+                  "| | unit | ScaleFS | btrfs | limit | ratio | of the rounds |",
+                  "| --- | --- | ---: | ---: | ---: | ---: | --- |"]
+        for metric, unit, ours, theirs, limit, ratio, rounds in rows_of(run["results"]):
             lines.append(f"| {metric} | {unit} | {number(ours)} | {number(theirs)} | "
+                         f"{'' if limit is None else number(limit)} | "
                          f"{'' if ratio is None else f'{ratio:.2f}'} | {' '.join(f'{r:.2f}' for r in rounds)} |")
         lines += ["", "| device bytes read/written per live byte | ScaleFS | btrfs |", "| --- | ---: | ---: |"]
         lines += [f"| {work} | {ours} | {theirs} |" for work, ours, theirs in bytes_rows(run["per_live_byte"])]
