@@ -174,10 +174,7 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
         for (size_t i = 0; i < count; i++)
             apply(s, &ops[i]);
         s->applied++;
-        if (!s->dirty_since_ns) {
-            s->dirty_since_ns = sfs_now_ns(s->env);
-            sfs_cond_broadcast(&s->wake);
-        }
+        sfs_checkpoint_due(s);
     }
     sfs_need_done(s, &need);
     sfs_store_unlock(s);

@@ -285,8 +285,8 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
          * let the others wait longer. */
         if (s->applied == w.applied && !s->reserved)
             s->dirty_since_ns = 0;
-        else if (!s->dirty_since_ns)
-            s->dirty_since_ns = sfs_now_ns(s->env);
+        else
+            sfs_checkpoint_due(s);
     }
     return err;
 }
@@ -353,6 +353,17 @@ int sfs_store_commit(struct sfs_store *s)
 
 /* --- the background checkpoint --- */
 
+/* The task is not woken while it sleeps until some earlier change would have been due: that is early enough for this one, and a
+ * program that syncs after every write would wake it each time for nothing. */
+void sfs_checkpoint_due(struct sfs_store *s)
+{
+    if (s->dirty_since_ns)
+        return;
+    s->dirty_since_ns = sfs_now_ns(s->env);
+    if (s->resting)
+        sfs_cond_broadcast(&s->wake);
+}
+
 static void background(void *context)
 {
     struct sfs_store *s = context;
@@ -360,7 +371,9 @@ static void background(void *context)
     sfs_store_lock(s);
     while (!s->stopping) {
         if (!s->dirty_since_ns) {
+            s->resting = true;
             sfs_cond_wait(&s->wake, s->lock);
+            s->resting = false;
             continue;
         }
         uint64_t due = s->dirty_since_ns + wait_ns;
@@ -380,8 +393,8 @@ static void background(void *context)
         sfs_store_unlock(s);
         int err2 = sfs_store_sync(s);
         sfs_store_lock(s);
-        if ((err || err2) && !s->dirty_since_ns)
-            s->dirty_since_ns = sfs_now_ns(s->env); /* try again after the same time */
+        if (err || err2)
+            sfs_checkpoint_due(s); /* try again after the same time */
     }
     sfs_store_unlock(s);
 }

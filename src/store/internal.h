@@ -117,6 +117,7 @@ struct sfs_store {
     uint64_t round; /* see ready() in checkpoint.c */
     struct sfs_cond checkpoint_done;
     struct sfs_cond wake; /* background task */
+    bool resting;         /* it waits until it is woken: nothing was dirty when it looked last */
     uint64_t dirty_since_ns; /* when the first change since the last checkpoint came; 0: none */
     struct sfs_task *background;
     bool stopping;
@@ -276,6 +277,7 @@ void sfs_checkpoint_needs(struct sfs_store *s, size_t more_ordinary, size_t more
 /* Groups that were freed become usable after some more commits: these. unlocked. */
 int sfs_ripen(struct sfs_store *s);
 int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force); /* unlocked */
+void sfs_checkpoint_due(struct sfs_store *s); /* something changed, or waits in memory: a checkpoint must come for it. locked */
 int sfs_background_start(struct sfs_store *s);
 void sfs_background_stop(struct sfs_store *s);
 

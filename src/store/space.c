@@ -669,10 +669,7 @@ int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
 {
     sfs_store_lock(s);
     bool promised = !bytes || promise(s, bytes);
-    if (!s->dirty_since_ns) { /* data will wait in memory: the background checkpoint must come */
-        s->dirty_since_ns = sfs_now_ns(s->env);
-        sfs_cond_broadcast(&s->wake);
-    }
+    sfs_checkpoint_due(s); /* data will wait in memory: the background checkpoint must come */
     int err = promised ? SCALEFS_OK : make_promise(s, bytes, &promised);
     if (!promised)
         sfs_log(s->env, SFS_LOG_DEBUG, "store", SCALEFS_E_NOSPC,
