@@ -62,6 +62,14 @@ static int grow(struct sfs_map *map)
     return SCALEFS_OK;
 }
 
+int sfs_map_reserve(struct sfs_map *map, size_t more)
+{
+    int err = SCALEFS_OK;
+    while (!err && map->count + more > map->room / 4 * 3)
+        err = grow(map);
+    return err;
+}
+
 int sfs_map_put(struct sfs_map *map, uint64_t key, void *value)
 {
     SFS_ASSERT(value);
@@ -72,11 +80,9 @@ int sfs_map_put(struct sfs_map *map, uint64_t key, void *value)
             return SCALEFS_OK;
         }
     }
-    if (map->count + 1 > map->room / 4 * 3) {
-        int err = grow(map);
-        if (err)
-            return err;
-    }
+    int err = sfs_map_reserve(map, 1);
+    if (err)
+        return err;
     map->slots[find(map, key)] = (struct sfs_map_slot){key, value};
     map->count++;
     return SCALEFS_OK;

@@ -29,6 +29,8 @@ void sfs_map_clear(struct sfs_map *map);
 void *sfs_map_get(const struct sfs_map *map, uint64_t key);
 /* Sets or replaces; value is not NULL. NOMEM: the map is as it was. Replacing never fails. */
 int sfs_map_put(struct sfs_map *map, uint64_t key, void *value);
+/* So many more keys can be put without NOMEM. */
+int sfs_map_reserve(struct sfs_map *map, size_t more);
 /* Takes the entry out; the value it had, or NULL. */
 void *sfs_map_remove(struct sfs_map *map, uint64_t key);
 

@@ -170,6 +170,8 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
     }
     if (!err)
         err = sfs_cache_spare(s, growing(ops, count) + 16);
+    if (!err)
+        err = sfs_dead_reserve(s, count);
     if (!err) {
         for (size_t i = 0; i < count; i++)
             apply(s, &ops[i]);

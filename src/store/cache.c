@@ -98,6 +98,9 @@ static void make_spare(struct sfs_store *s, struct sfs_node *n)
 
 int sfs_cache_spare(struct sfs_store *s, size_t count)
 {
+    int err = sfs_map_reserve(&s->nodes, count);
+    if (err)
+        return err;
     while (s->spare_count < count) {
         struct sfs_node *n = alloc_node(s);
         if (!n)
@@ -122,6 +125,7 @@ static void evict(struct sfs_store *s)
     }
 }
 
+/* There is room in the map: sfs_cache_spare or sfs_need_load saw to that. */
 static void put_in(struct sfs_store *s, struct sfs_node *n)
 {
     int err = sfs_map_put(&s->nodes, n->id, n);
@@ -193,6 +197,11 @@ void sfs_need_init(struct sfs_need *need)
     *need = (struct sfs_need){0};
 }
 
+int sfs_dead_reserve(struct sfs_store *s, size_t changes)
+{
+    return sfs_vec_reserve(s->env, &s->dead, &s->dead_cap, s->dead_count + 4 * changes + 64, sizeof *s->dead);
+}
+
 static int pin(struct sfs_store *s, struct sfs_need *need, struct sfs_node *n)
 {
     int err = sfs_vec_reserve(s->env, &need->pins, &need->pin_cap, need->pin_count + 1, sizeof *need->pins);
@@ -235,6 +244,8 @@ int sfs_need_load(struct sfs_store *s, struct sfs_need *need)
         struct sfs_node *there = sfs_cache_get(s, need->id);
         return there ? pin(s, need, there) : SCALEFS_OK;
     }
+    if (!err)
+        err = sfs_map_reserve(&s->nodes, 1);
     if (err) {
         free_node(s, n);
         return err;

@@ -267,6 +267,11 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
                 break;
         }
     } while (!err && read);
+    /* New nodes are new in the map; what left its tree leaves it. */
+    if (!err)
+        err = sfs_cache_spare(s, (s->dirty.count + s->dead_count) / 16 + 16);
+    if (!err)
+        err = sfs_dead_reserve(s, s->dead_count);
     if (!err)
         err = encode(s, &w, clean, exported, &job);
     sfs_need_done(s, &need);

@@ -177,6 +177,7 @@ int sfs_cache_init(struct sfs_store *s);
 void sfs_cache_deinit(struct sfs_store *s);
 struct sfs_node *sfs_cache_get(struct sfs_store *s, uint64_t id); /* NULL: absent. locked */
 int sfs_cache_spare(struct sfs_store *s, size_t count);           /* makes sure of so many spare nodes. locked */
+int sfs_dead_reserve(struct sfs_store *s, size_t changes);        /* room to remember the nodes that leave their trees. locked */
 /* A new node, dirty, empty, from the spares. locked */
 struct sfs_node *sfs_cache_new(struct sfs_store *s, uint32_t tree, uint8_t level, uint64_t id);
 void sfs_cache_dirty(struct sfs_store *s, struct sfs_node *n);  /* locked */

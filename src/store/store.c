@@ -122,14 +122,17 @@ static int load_volumes(struct sfs_store *s)
 }
 
 /* Every record but one that was written before the first opening has a pool tree. */
-static void make_pool_tree(struct sfs_store *s)
+static int make_pool_tree(struct sfs_store *s)
 {
     sfs_store_lock(s);
-    (void)sfs_cache_spare(s, 1);
-    s->roots.pool_tree = s->pool->next_id++;
-    sfs_cache_new(s, SFS_TREE_POOL, 0, s->roots.pool_tree);
-    s->applied++;
+    int err = sfs_cache_spare(s, 1);
+    if (!err) {
+        s->roots.pool_tree = s->pool->next_id++;
+        sfs_cache_new(s, SFS_TREE_POOL, 0, s->roots.pool_tree);
+        s->applied++;
+    }
     sfs_store_unlock(s);
+    return err;
 }
 
 int sfs_store_probe(void *context, struct sfs_pool *pool)
@@ -166,8 +169,9 @@ int sfs_store_open(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_
         return err;
     }
     if (!s->roots.pool_tree && !pool->read_only)
-        make_pool_tree(s);
-    err = load_volumes(s);
+        err = make_pool_tree(s);
+    if (!err)
+        err = load_volumes(s);
     if (!err && !o->no_background && !pool->read_only)
         err = sfs_background_start(s);
     if (!err)

@@ -466,6 +466,85 @@ static void keys_in_the_wrong_node_are_damage(void)
     world_deinit(&w);
 }
 
+/* --- memory that runs out --- */
+
+static struct {
+    struct sfs_env_ops ops;
+    void *(*alloc)(struct sfs_env *env, size_t bytes, size_t align);
+    unsigned left; /* allocations that still succeed */
+} scarce;
+
+static void *scarce_alloc(struct sfs_env *env, size_t bytes, size_t align)
+{
+    if (!scarce.left)
+        return NULL;
+    scarce.left--;
+    return scarce.alloc(env, bytes, align);
+}
+
+static void set_scarce(struct world *w, unsigned left)
+{
+    if (!scarce.alloc) {
+        scarce.ops = *w->env->ops;
+        scarce.alloc = scarce.ops.alloc;
+        scarce.ops.alloc = scarce_alloc;
+    }
+    scarce.left = left;
+    w->env->ops = &scarce.ops;
+}
+
+/* Puts (or deletes) a key, with so little memory that it often fails; then with enough. */
+static void change_key(struct world *w, struct sfs_store *s, unsigned i, bool gone, unsigned *failed)
+{
+    uint8_t value[1000] = {0};
+    struct sfs_tx tx;
+    for (unsigned left = 0;; left++) {
+        set_scarce(w, left < 9 ? left : 1000000);
+        sfs_tx_init(&tx, s);
+        if (gone)
+            sfs_tx_delete(&tx, TREE, (struct sfs_key){5000, 0x70, i});
+        else
+            sfs_tx_put(&tx, TREE, (struct sfs_key){5000, 0x70, i}, value, sizeof value);
+        int err = sfs_tx_commit(&tx);
+        sfs_tx_deinit(&tx);
+        if (!err)
+            break;
+        NEED_EQ(w, err, SCALEFS_E_NOMEM);
+        ++*failed;
+    }
+    set_scarce(w, 1000000);
+}
+
+static void scarce_memory(struct world *w, void *arg)
+{
+    (void)arg;
+    enum { KEYS = 6000 };
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    const struct sfs_env_ops *plenty = w->env->ops;
+    unsigned failed = 0, n = 0;
+    for (unsigned i = 0; i < KEYS; i++)
+        change_key(w, s, i, false, &failed);
+    MUST(w, sfs_tree_scan(s, TREE, (struct sfs_key){5000, 0, 0}, (struct sfs_key){5000, 0x70, KEYS}, count_key, &n));
+    NEED_EQ(w, n, KEYS);
+    NEED(w, failed > KEYS);
+    MUST(w, sfs_store_sync(s));
+    for (unsigned i = 0; i < KEYS; i++)
+        change_key(w, s, i, true, &failed);
+    w->env->ops = plenty;
+    sync_and_close(w, s);
+}
+
+static void without_memory_changes_fail_and_nothing_else(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 2);
+    live(&w, scarce_memory, &c);
+    live(&w, judge_life, &c);
+    CHECK_EQ(c.problems, 0);
+    world_deinit(&w);
+}
+
 static void a_volume_is_made_whole_or_not(void)
 {
     struct world w;
@@ -488,6 +567,7 @@ int main(int argc, char **argv)
     RUN(what_no_disk_has_cannot_be_repaired);
     RUN(wrong_counters_are_errors);
     RUN(keys_in_the_wrong_node_are_damage);
+    RUN(without_memory_changes_fail_and_nothing_else);
     RUN(a_volume_is_made_whole_or_not);
     return test_end();
 }
