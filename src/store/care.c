@@ -184,6 +184,10 @@ static void run(void *context)
                 sfs_cond_wait_until(&care->wake, s->lock, sfs_now_ns(s->env) + RETRY_NS);
             else
                 sfs_cond_wait(&care->wake, s->lock);
+            /* The time of waiting says nothing about the speed of what comes now. */
+            care->rate = care->busy ? care->rate : 0;
+            care->rate_bytes = 0;
+            care->rate_since_ns = sfs_now_ns(s->env);
         }
         if (!care->retry_soon || care->wakes != seen)
             care->block_count = 0;
