@@ -176,28 +176,41 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
 }
 
 static int one_disk(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb,
-                    const char *sentence)
+                    struct sfs_cli_ask how, struct sfs_document **answer)
 {
-    /* On a pool that is not mounted there is nothing to take offline: it need not be written to. */
-    struct sfs_cli_ask how = {.pool = args->words[0], .read_only = !strcmp(verb, "offline")};
     struct sfs_json request;
-    struct sfs_document *answer;
     char *disk = sfs_cli_disk_word(args->words[1], false);
     sfs_cli_request(&request, verb);
     sfs_json_string(&request, "disk", disk);
     free(disk);
-    int status = sfs_cli_ask(cli, &how, &request, &answer);
-    return status ? status : say_done(cli, answer, sentence, SFS_CLI_DONE);
+    return sfs_cli_ask(cli, &how, &request, answer);
 }
 
 int sfs_cli_offline(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
-    return one_disk(cli, args, "offline", "The disk is offline.");
+    /* On a pool that is not mounted there is nothing to take offline: it need not be written to. */
+    const struct sfs_cli_ask how = {.pool = args->words[0], .read_only = true};
+    struct sfs_document *answer;
+    int status = one_disk(cli, args, "offline", how, &answer);
+    return status ? status : say_done(cli, answer, "The disk is offline.", SFS_CLI_DONE);
 }
 
 int sfs_cli_online(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
-    return one_disk(cli, args, "online", "The disk is online. What it missed is being caught up.");
+    const struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_document *answer;
+    int status = one_disk(cli, args, "online", how, &answer);
+    if (status)
+        return status;
+    const struct sfs_value *root = sfs_document_root(answer);
+    if (!waited(args, root))
+        return say_done(cli, answer, "The disk is online. What it missed is being caught up.",
+                        SFS_CLI_DONE);
+    status = attention_after_wait(root);
+    return say_done(cli, answer,
+                    status ? "The disk is online, but the pool needs attention."
+                           : "The disk is online, and has what it missed.",
+                    status);
 }
 
 static int say_scrubbed(const struct sfs_cli *cli, struct sfs_document *answer)

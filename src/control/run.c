@@ -199,7 +199,8 @@ static int run_offline(struct run *r)
 static int run_online(struct run *r)
 {
     const char *disk = sfs_value_string(r->request, "disk", NULL);
-    return disk ? scalefs_pool_online(r->pool, disk, &r->info) : bad_request(r, "disk");
+    int error = disk ? scalefs_pool_online(r->pool, disk, &r->info) : bad_request(r, "disk");
+    return error ? error : wait_if_asked(r);
 }
 
 static int run_scrub(struct run *r)

@@ -296,6 +296,16 @@ def work_on_a_mounted_pool():
         f.good("wait", "tank")
         equal(f.json("status", "tank")["pool"]["state"], "healthy")
         equal(m.read("file") == data and m.read("meanwhile") == data[:MIB], True, "files")
+        time.sleep(2)  # the speed of work is not what it is from the last work on
+        told = f.good("scrub", "tank", "--wait")
+        if re.search(r"\d (min|h|days) .*left|Scrubbed: [^0]", told) or "Scrubbed: 0" not in told:
+            raise AssertionError(told)
+        f.good("offline", "tank", disks[2])
+        m.write("meanwhile", data[MIB:2 * MIB])
+    # Not mounted, the command does the work itself before it says so.
+    told = f.good("online", "tank", disks[2])
+    equal(told.strip().split("\n")[-1], "The disk is online, and has what it missed.")
+    equal(f.json("status", "tank")["tasks"], [])
     f.good("check", disks[0], disks[2], f.at("new"))
 
 
