@@ -49,8 +49,8 @@ static int next_in_ranges(struct sfs_care *care, uint64_t *from, uint64_t *id, s
             continue;
         if (!r)
             r = sfs_extent_decode(v, len, e);
-        if (r) {
-            err = r;
+        if (r || found.a == UINT64_MAX) { /* no extent has that id; what comes after it would be the first again */
+            err = r ? r : SCALEFS_E_NOENT;
             break;
         }
         *from = found.a + 1;

@@ -466,6 +466,40 @@ static void keys_in_the_wrong_node_are_damage(void)
     world_deinit(&w);
 }
 
+/* An id that nobody gives, as the last key of the map: the search for what is lost ends there. */
+static void greatest_id(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_extent e;
+    struct sfs_tx tx;
+    struct items items;
+    uint32_t file = 0;
+    do {
+        items_of(w, s, file++, &items);
+    } while (!items.count);
+    MUST(w, sfs_tree_extent(s, items.values[0].id, &e));
+    struct sfs_piece piece = {.id = UINT64_MAX, .raw = e.raw, .extent = e};
+    sfs_tx_init(&tx, s);
+    sfs_tx_extent_add(&tx, &piece, 1, e.raw);
+    MUST(w, sfs_tx_commit(&tx));
+    sfs_care_note_lost(s->care, e.place.group, e.place.offset, e.stored);
+    NEED_EQ(w, sfs_care_count_lost(s->care), 0);
+    sfs_tx_extent_ref(&tx, UINT64_MAX, -1, -(int64_t)e.raw);
+    MUST(w, sfs_tx_commit(&tx));
+    sfs_tx_deinit(&tx);
+    sync_and_close(w, s);
+}
+
+static void the_search_for_what_is_lost_ends(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 2);
+    live(&w, greatest_id, &c);
+    world_deinit(&w);
+}
+
 /* --- memory that runs out --- */
 
 static struct {
@@ -567,6 +601,7 @@ int main(int argc, char **argv)
     RUN(what_no_disk_has_cannot_be_repaired);
     RUN(wrong_counters_are_errors);
     RUN(keys_in_the_wrong_node_are_damage);
+    RUN(the_search_for_what_is_lost_ends);
     RUN(without_memory_changes_fail_and_nothing_else);
     RUN(a_volume_is_made_whole_or_not);
     return test_end();
