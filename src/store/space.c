@@ -652,12 +652,13 @@ static int make_promise(struct sfs_store *s, uint64_t bytes, bool *promised)
     *promised = !err && promise(s, bytes);
     while (!err && !*promised && s->node_room >= NODES_FOR_DATA && s->free_estimate + s->scattered >= s->reserved + bytes &&
            s->scattered_kept != freed) {
-        uint64_t before = s->free_estimate;
+        uint64_t before = s->free_estimate, scattered = s->scattered;
         sfs_store_unlock(s);
         err = sfs_make_room(s, true);
         sfs_store_lock(s);
         *promised = (!err || err == SCALEFS_E_NOSPC) && promise(s, bytes);
-        if (err == SCALEFS_E_NOSPC || (!*promised && s->free_estimate <= before))
+        /* Others write meanwhile, so that less is free does not say that nothing was gained: but then less is scattered. */
+        if (err == SCALEFS_E_NOSPC || (!*promised && s->free_estimate <= before && s->scattered >= scattered))
             s->scattered_kept = freed; /* not again before something else was freed */
         if (err == SCALEFS_E_NOSPC)
             err = SCALEFS_OK;
