@@ -4,6 +4,9 @@
  * column where that can be read and verified, else rebuilt from the others. The new column is flushed, and only then the
  * group's record changes, with the next checkpoint. Until that is durable the old column is the truth, so a cut at any
  * moment leaves the group whole; the atoms of the old one are free when no record that may be opened refers to them.
+ *
+ * NODES. A full pool may have no other group to write nodes to, and without commits nothing comes free. So checkpoints go on
+ * in such a group while its durable rows are copied; only for what they wrote meanwhile, which is copied last, they wait.
  */
 #include "store/care_internal.h"
 
@@ -26,7 +29,16 @@ struct mover {
     uint32_t write_row;
     bool old_there, old_behind; /* the old column's disk */
     uint64_t old_flushed;
+    /* Nodes. */
+    bool alone;      /* no checkpoint runs before we have ended */
+    uint8_t *copied; /* the rows that stand in the new column as they were in `upto` */
+    uint64_t upto;
 };
+
+static bool has_nodes(const struct mover *m)
+{
+    return m->g.class == SFS_CLASS_SYSTEM || m->g.class == SFS_CLASS_METADATA;
+}
 
 static uint64_t row_start(const struct mover *m, uint32_t row)
 {
@@ -42,7 +54,7 @@ static int quiesce(struct mover *m, struct sfs_group *g)
     uint64_t generation = m->g.generation;
     uint32_t number = m->g.group;
     g->moving = true;
-    for (unsigned waits = 0; g->in_flight; waits++) {
+    for (unsigned waits = 0; g->in_flight > (has_nodes(m) ? 1u : 0u); waits++) { /* our own pin */
         if (waits == WAITS_MAX || m->care->stopping) {
             g->moving = false;
             return m->care->stopping ? SCALEFS_E_CANCELED : SCALEFS_E_BUSY;
@@ -53,8 +65,25 @@ static int quiesce(struct mover *m, struct sfs_group *g)
         g = sfs_group_of(s->pool, number);
         SFS_ASSERT(g && g->record.generation == generation); /* a moving group is not freed */
     }
-    sfs_care_await_nodes(s); /* nodes are not counted in flight */
     return SCALEFS_OK;
+}
+
+/* locked; gives up the lock */
+static void exclude_checkpoints(struct mover *m)
+{
+    struct sfs_store *s = m->s;
+    while (s->checkpointing)
+        sfs_cond_wait(&s->checkpoint_done, s->lock);
+    s->checkpointing = m->alone = true;
+}
+
+/* locked */
+static void admit_checkpoints(struct mover *m)
+{
+    if (!m->alone)
+        return;
+    m->s->checkpointing = m->alone = false;
+    sfs_cond_broadcast(&m->s->checkpoint_done);
 }
 
 static int begin(struct mover *m, uint32_t group, uint16_t to)
@@ -69,7 +98,7 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
     m->g = g->record;
     int err = sfs_column_take(s->pool, &m->g, m->c, to, &m->to);
     if (!err) {
-        err = quiesce(m, g);
+        err = has_nodes(m) ? sfs_row_pin(s, group, 0) : quiesce(m, g); /* a pinned group is not freed */
         if (err)
             sfs_column_give_back(s->pool, &m->g, &m->to);
     }
@@ -87,6 +116,9 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
 
 static void end_moving(struct mover *m, struct sfs_group *g)
 {
+    if (has_nodes(m))
+        sfs_row_unpin(m->s, m->g.group, 0);
+    admit_checkpoints(m);
     g->moving = false;
     if (g->count.live == 0)
         m->s->emptied = true; /* it may have become empty meanwhile */
@@ -278,6 +310,9 @@ static int move_node(void *context, uint32_t row)
     struct sfs_place place = {m->g.group, (uint64_t)row * SFS_NODE_BYTES};
     if (best >= 0) {
         err = write_unit(m, row, 1, im.units[best]);
+        m->copied[row] = !err;
+    } else if (!m->alone) {
+        err = SCALEFS_OK; /* perhaps it was written anew just now: looked at again when nobody writes */
     } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT) {
         err = SCALEFS_OK;
         if (!sfs_care_node_gone(m->care, place, m->g.class) && im.memory && !m->adds && !(im.missing >> m->c & 1))
@@ -330,33 +365,62 @@ static int move_log(struct mover *m)
 
 /* --- the whole --- */
 
-static int live_rows(struct mover *m)
+static int copy_rows(struct mover *m)
 {
-    int err = sfs_care_states(m->s, &m->g, &m->states);
-    if (err)
-        return err;
-    m->rows = sfs_alloc(m->s->env, (size_t)m->g.rows * sizeof *m->rows);
-    if (!m->rows)
-        return SCALEFS_E_NOMEM;
-    for (uint32_t row = 0; row < m->g.rows; row++)
-        if (m->states[row].live)
-            m->rows[m->row_count++] = row;
-    return SCALEFS_OK;
-}
-
-static int move_rows(struct mover *m)
-{
-    int err = live_rows(m);
+    int err = SCALEFS_OK;
     struct sfs_care_sweep sweep = {.care = m->care, .group = &m->g, .rows = m->rows, .context = m,
-                                   .each = m->g.class == SFS_CLASS_DATA ? move_row : move_node};
+                                   .each = has_nodes(m) ? move_node : move_row};
     for (size_t from = 0; from < m->row_count && !err; from += CHUNK_ROWS) {
         size_t to = m->row_count - from < CHUNK_ROWS ? m->row_count : from + CHUNK_ROWS;
         err = sfs_care_sweep(&sweep, from, to);
         sfs_care_moved(m->care, (uint64_t)(to - from) * sfs_group_unit(&m->g));
-        if (!err)
+        if (!err && !m->alone) /* packing may need a checkpoint */
             err = sfs_care_breathe(m->care);
     }
     return err;
+}
+
+/* The live rows that are not in the new column as they are now. */
+static int rows_left(struct mover *m)
+{
+    sfs_free(m->s->env, m->states);
+    m->states = NULL;
+    m->row_count = 0;
+    int err = sfs_care_states(m->s, &m->g, &m->states);
+    for (uint32_t row = 0; !err && row < m->g.rows; row++)
+        if (m->states[row].live && (!m->copied[row] || m->states[row].txn > m->upto))
+            m->rows[m->row_count++] = row;
+    return err;
+}
+
+/* While checkpoints go on: what is durable. The rows that they write meanwhile have a newer txn. */
+static int move_durable(struct mover *m)
+{
+    sfs_store_lock(m->s);
+    m->upto = m->s->pool->committed;
+    sfs_store_unlock(m->s);
+    int err = rows_left(m);
+    size_t count = 0;
+    for (size_t i = 0; i < m->row_count; i++)
+        if (m->states[m->rows[i]].txn <= m->upto)
+            m->rows[count++] = m->rows[i];
+    m->row_count = count;
+    return err ? err : copy_rows(m);
+}
+
+static int move_nodes(struct mover *m)
+{
+    struct sfs_store *s = m->s;
+    int err = move_durable(m);
+    if (err)
+        return err;
+    sfs_store_lock(s);
+    exclude_checkpoints(m);
+    err = quiesce(m, sfs_group_of(s->pool, m->g.group));
+    sfs_store_unlock(s);
+    if (!err)
+        err = rows_left(m);
+    return err ? err : copy_rows(m);
 }
 
 static int move(struct mover *m, uint32_t group, uint16_t to)
@@ -366,14 +430,21 @@ static int move(struct mover *m, uint32_t group, uint16_t to)
         return err;
     struct sfs_group_record becomes = m->g;
     becomes.m = (uint8_t)(m->g.m + m->adds);
-    err = sfs_column_write_header(m->s->pool, &becomes, m->c, &m->to);
-    if (!err)
-        err = m->g.class == SFS_CLASS_LANDING ? move_log(m) : move_rows(m);
+    m->rows = sfs_alloc(m->s->env, (size_t)m->g.rows * sizeof *m->rows);
+    m->copied = sfs_zalloc(m->s->env, m->g.rows);
+    err = m->rows && m->copied ? sfs_column_write_header(m->s->pool, &becomes, m->c, &m->to) : SCALEFS_E_NOMEM;
+    if (!err && m->g.class == SFS_CLASS_LANDING)
+        err = move_log(m);
+    else if (!err && has_nodes(m))
+        err = move_nodes(m);
+    else if (!err && !(err = rows_left(m)))
+        err = copy_rows(m);
     if (err)
         abandon(m);
     else
         err = change_over(m);
     sfs_free(m->s->env, m->rows);
+    sfs_free(m->s->env, m->copied);
     sfs_free(m->s->env, m->states);
     return err;
 }
@@ -401,11 +472,16 @@ int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g)
                   : SCALEFS_E_CHANGED;
     if (!err) {
         m.g = there->record;
-        err = quiesce(&m, there); /* whoever writes a row writes the columns that it had when he began */
+        err = has_nodes(&m) ? sfs_row_pin(s, g->group, 0) : SCALEFS_OK;
     }
     if (!err) {
+        if (has_nodes(&m))
+            exclude_checkpoints(&m);
         there = sfs_group_of(s->pool, g->group);
-        sfs_group_drop_column(s->pool, there);
+        err = quiesce(&m, there); /* whoever writes a row writes the columns that it had when he began */
+        there = sfs_group_of(s->pool, g->group);
+        if (!err)
+            sfs_group_drop_column(s->pool, there);
         end_moving(&m, there);
     }
     sfs_store_unlock(s);
