@@ -123,6 +123,10 @@ static int take_row(struct sfs_batch *b)
             break;
         err = sfs_make_room(s, tries > 0);
     }
+    /* It was promised room: where a disk went since then, or is being replaced, the reserve must serve, and what was freed. */
+    for (unsigned tries = 0; err == SCALEFS_E_NOSPC && !b->use_reserve && tries < 2; tries++)
+        if (!tries || (err = sfs_ripen(s)) == SCALEFS_OK)
+            err = sfs_space_take(s, SFS_CLASS_DATA, b->temperature, true, &b->group, &b->row);
     if (!err)
         b->rows[b->row_count++] = (struct taken){b->group.group, b->row, false};
     return err;
@@ -415,7 +419,10 @@ static int land_in(struct sfs_batch *b, uint8_t *buf, uint32_t head, uint32_t to
     uint64_t offset;
     err = sfs_space_take_log(s, b->use_reserve, total, &g, &offset);
     if (err == SCALEFS_E_NOSPC && !b->use_reserve && sfs_settle(s) == SCALEFS_OK) /* logs are packed, and there is room for one */
-        err = sfs_space_take_log(s, b->use_reserve, total, &g, &offset);
+        err = sfs_space_take_log(s, false, total, &g, &offset);
+    for (unsigned tries = 0; err == SCALEFS_E_NOSPC && !b->use_reserve && tries < 2; tries++) /* as in take_row */
+        if (!tries || (err = sfs_ripen(s)) == SCALEFS_OK)
+            err = sfs_space_take_log(s, true, total, &g, &offset);
     if (err)
         return err;
     b->logs[b->log_count++] = g.group;
