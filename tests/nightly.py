@@ -91,6 +91,9 @@ def stage_fault(stage, _scratch):
 def stage_tiny(stage, _scratch):
     if built(stage):
         seeds(stage, stage.number(1000, 10), sim_fs("tiny", program("sim_fs")))
+        cuts = stage.many
+        seeds(stage, stage.number(1000, 10) // 5, sim_fs("full", program("sim_fs")))
+        stage.many = f"{cuts}; with faults, {stage.many}"
 
 
 def stage_change(stage, _scratch):
@@ -198,7 +201,7 @@ def stage_noise(stage, scratch):
 STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
-    "tiny": ("simulation: pools so small that they are often full", stage_tiny),
+    "tiny": ("simulation: pools so small that they are often full, without and with faults", stage_tiny),
     "change": ("simulation: the configuration changes while files are in use", stage_change),
     "store": ("simulation: the store alone under power cuts", stage_store),
     "broken": ("builds that are broken on purpose are caught", stage_broken),

@@ -230,8 +230,8 @@ def stage_gcc(suite, _scratch):
     labels = (*ALL, "broken")
     if build(suite, BUILD, ["-Dbroken=true"]):
         run_programs(suite, BUILD, labels)
-        for mode in ("cut", "fault", "tiny", "change"):
-            run_seeds(suite, mode, 40 if mode == "change" else 100)
+        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 100), ("full", 20), ("change", 40)):
+            run_seeds(suite, mode, count)
 
 
 def run_seeds(suite, mode, count):

@@ -499,7 +499,7 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
                           scalefs_error_text(err));
     fresh.record.wish = SFS_WISH_JOIN;
     fresh.disk = disk;
-    fresh.used = fresh.complete = fresh.dirty = true;
+    fresh.used = fresh.complete = fresh.dirty = fresh.unnamed = true;
     sfs_mutex_lock(&pool->lock);
     for (slot = 0; slot < pool->member_count && pool->members[slot].used;)
         slot++;

@@ -36,6 +36,8 @@ struct sfs_member {
     struct sfs_disk_record record; /* record.index is its place in pool->members */
     struct sfs_disk *disk;         /* NULL: absent */
     bool used;                     /* this slot of pool->members holds a member */
+    bool unnamed;                  /* no durable record names it yet: nothing is put on it, so that it can be taken back */
+    bool staying;                  /* leaves, but its heir is unnamed: it takes its place in new groups until then */
     bool complete;                 /* holds all up to the last commit; flushed_txn is then not looked at */
     uint64_t *atom_used;           /* bitmap: allocated or not yet reusable */
     uint32_t free_atoms;
@@ -176,7 +178,8 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
 /* An absent member is back at `disk` (label checked here; the pool owns the disk on success). It is online for
  * writing at once, and incomplete until the store has paid its owed rows. unlocked. */
 int sfs_member_online(struct sfs_pool *pool, struct sfs_disk *disk, struct scalefs_error_info *info);
-/* A new, empty disk joins (wish JOIN) with a new index; label written and flushed before the return. unlocked. */
+/* A new, empty disk joins (wish JOIN) with a new index; label written and flushed before the return. It is `unnamed` until the
+ * caller, after a commit, says otherwise. unlocked. */
 int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index,
                    struct scalefs_error_info *info);
 /* Bytes for columns that the disk would have as a member. TOO_SMALL; NOTSUP: its zones do not fit the pool's. locked. */

@@ -16,8 +16,8 @@
 
 bool sfs_member_usable(const struct sfs_member *m)
 {
-    return m->used && m->disk && (m->record.wish == SFS_WISH_STAY || m->record.wish == SFS_WISH_JOIN) &&
-           m->record.role <= SFS_ROLE_METADATA;
+    return m->used && m->disk && !m->unnamed &&
+           (m->record.wish == SFS_WISH_STAY || m->record.wish == SFS_WISH_JOIN || m->staying) && m->record.role <= SFS_ROLE_METADATA;
 }
 
 uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool)

@@ -190,7 +190,7 @@ static void run(void *context)
             care->rate_since_ns = sfs_now_ns(s->env);
         }
         if (!care->retry_soon || care->wakes != seen)
-            care->block_count = 0;
+            care->block_count = care->room_made = 0;
         care->retry = care->retry_soon = false;
     }
     sfs_store_unlock(s);

@@ -8,6 +8,7 @@
 #include "store/care_internal.h"
 
 #include "pool/placement.h"
+#include "store/move.h"
 
 #define GAIN_LEAST 20u /* a wider layout is worth the writing when it saves 1/20 of the space */
 
@@ -149,6 +150,105 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
     return found;
 }
 
+/* --- making room ---
+ *
+ * Where disks are of different sizes, the smallest may have no area left while dead rows abound. The group of data with the least
+ * alive that has a column there is emptied into the rows of the others. */
+
+#define ROOM_MADE_MAX 32u
+
+static bool is_whole(const struct sfs_care *care, const struct sfs_group *g)
+{
+    return g->record.class == SFS_CLASS_DATA && !g->record.sequential && !g->moving &&
+           g->record.m >= wanted(care->s->pool, g->record.class) && sfs_group_whole(care->s->pool, g);
+}
+
+/* Bytes that find room in rows of whole groups other than this one. locked */
+static uint64_t room_beside(const struct sfs_care *care, const struct sfs_group *but)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < care->s->pool->group_cap; i++) {
+        const struct sfs_group *g = care->s->pool->groups[i];
+        uint32_t taken = g ? g->in_flight - g->pins : 0;
+        if (g && g != but && g->record.state == SFS_GROUP_OPEN && is_whole(care, g) && sfs_group_room(g) > taken)
+            bytes += (sfs_group_room(g) - taken) * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
+    }
+    return bytes;
+}
+
+/* The usable member with the least room. locked */
+static const struct sfs_member *tightest(const struct sfs_pool *pool)
+{
+    const struct sfs_member *best = NULL;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *m = &pool->members[i];
+        if (sfs_member_usable(m) && m->record.layout != SFS_LAYOUT_ZONED &&
+            (!best || (uint64_t)m->free_atoms * m->record.atom_bytes < (uint64_t)best->free_atoms * best->record.atom_bytes))
+            best = m;
+    }
+    return best;
+}
+
+/* NULL: none, or one is being emptied already. locked */
+static struct sfs_group *least_alive(const struct sfs_care *care, uint16_t member)
+{
+    struct sfs_group *best = NULL;
+    for (uint32_t i = 0; i < care->s->pool->group_cap; i++) {
+        struct sfs_group *g = care->s->pool->groups[i];
+        if (!g || !is_whole(care, g) || !sfs_care_has_column(&g->record, member) || is_stuck(care, g))
+            continue;
+        if (g->record.state == SFS_GROUP_EVACUATING)
+            return NULL;
+        if (!best || g->count.live < best->count.live)
+            best = g;
+    }
+    return best;
+}
+
+static uint64_t free_atoms(const struct sfs_pool *pool)
+{
+    uint64_t atoms = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        atoms += sfs_member_usable(&pool->members[i]) ? pool->members[i].free_atoms : 0;
+    return atoms;
+}
+
+static bool empty_one(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    const struct sfs_member *m = tightest(s->pool);
+    struct sfs_group *g = m ? least_alive(care, m->record.index) : NULL;
+    if (!g)
+        return false;
+    uint64_t need = g->count.live + s->reserved;
+    if (room_beside(care, g) < need + need / 8 + sfs_group_row_bytes(&g->record))
+        return false;
+    sfs_group_evacuate(s, g);
+    return true;
+}
+
+bool sfs_care_make_room(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    uint64_t before = free_atoms(s->pool);
+    bool more = care->room_made++ < ROOM_MADE_MAX, pending = s->pool->pending_count > 0;
+    sfs_store_unlock(s);
+    if (!more)
+        return false;
+    bool made = pending && sfs_ripen(s) == SCALEFS_OK;
+    sfs_store_lock(s);
+    made = (made && free_atoms(s->pool) > before) || empty_one(care);
+    bool may = tightest(s->pool) != NULL; /* what is dead may be scattered over many rows */
+    sfs_store_unlock(s);
+    if (made || !may || sfs_make_room(s, true) != SCALEFS_OK)
+        return made;
+    sfs_store_lock(s);
+    (void)empty_one(care);
+    sfs_store_unlock(s);
+    return true;
+}
+
 /* --- steps --- */
 
 static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
@@ -184,6 +284,50 @@ static int add_parity(struct sfs_care *care, const struct sfs_group_record *r)
     return SCALEFS_OK;
 }
 
+/* Two columns on one disk: one of them goes to another disk, which needs no room where they are. */
+static int part(struct sfs_care *care, const struct sfs_group_record *g)
+{
+    struct sfs_store *s = care->s;
+    unsigned c = 1, b = 0;
+    uint16_t to = SFS_NONE16;
+    uint32_t most = 0;
+    while (c < (unsigned)g->k + g->m && g->columns[b].disk != g->columns[c].disk)
+        if (++b == c)
+            b = 0, c++;
+    sfs_store_lock(s);
+    for (unsigned i = 0; i < s->pool->member_count; i++) {
+        const struct sfs_member *m = &s->pool->members[i];
+        if (sfs_member_usable(m) && !sfs_care_has_column(g, m->record.index) && m->free_atoms > most) {
+            to = m->record.index;
+            most = m->free_atoms;
+        }
+    }
+    sfs_store_unlock(s);
+    int err = to == SFS_NONE16 ? SCALEFS_E_NOSPC : sfs_column_move(care, g->group, c, to);
+    if (err)
+        return err;
+    sfs_store_lock(s);
+    struct sfs_group *now = sfs_group_of(s->pool, g->group);
+    if (now && now->record.generation == g->generation && !now->closed) {
+        now->record.state = SFS_GROUP_OPEN; /* what it was to be emptied for is gone */
+        sfs_table_mark_group(s->pool, now);
+    }
+    sfs_store_unlock(s);
+    return SCALEFS_OK;
+}
+
+/* There is no room for what lives in it: as long as nothing is wrong with it, it takes rows again. locked */
+static void keep(struct sfs_care *care, struct sfs_group *g)
+{
+    if (g->record.state != SFS_GROUP_EVACUATING || !is_whole(care, g))
+        return;
+    for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
+        if (sfs_care_drains(sfs_member_of(care->s->pool, g->record.columns[c].disk)))
+            return;
+    g->record.state = SFS_GROUP_OPEN;
+    sfs_table_mark_group(care->s->pool, g);
+}
+
 static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint64_t live, enum fit fit)
 {
     struct sfs_store *s = care->s;
@@ -191,6 +335,11 @@ static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint
         return sfs_column_drop(care, r);
     if (fit == FIT_ADD)
         return add_parity(care, r);
+    sfs_store_lock(s);
+    bool doubled = is_doubled(s->pool, r) && r->m >= wanted(s->pool, r->class) && !r->sequential;
+    sfs_store_unlock(s);
+    if (doubled && part(care, r) == SCALEFS_OK)
+        return SCALEFS_OK;
     int err = evacuate(care, r);
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, r->group);
@@ -199,6 +348,8 @@ static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint
         err = SCALEFS_E_NOSPC; /* nodes had to go into it again: see space.c */
     else if (!err && same && g->count.live >= live)
         give_up(care, r->generation);
+    if (err == SCALEFS_E_NOSPC && same)
+        keep(care, g);
     sfs_store_unlock(s);
     return err;
 }
@@ -219,7 +370,11 @@ bool sfs_care_convert_step(struct sfs_care *care)
     uint64_t live = g->count.live;
     sfs_store_unlock(s);
     int err = convert(care, &r, live, fit);
+    if (err == SCALEFS_E_NOSPC && sfs_care_make_room(care))
+        return true;
     sfs_store_lock(s);
+    if (!err)
+        care->room_made = 0;
     if (err == SCALEFS_E_BUSY)
         care->retry_soon = true;
     else if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_NOENT && err != SCALEFS_E_CANCELED)

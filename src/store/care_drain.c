@@ -64,6 +64,7 @@ static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_inde
     if (m) {
         m->record.replaced_by = SFS_NONE16;
         m->record.wish = old_wish;
+        m->staying = false;
         m->dirty = true;
     }
     if (fresh) {
@@ -91,8 +92,11 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
     if (err)
         return err;
     sfs_store_lock(s);
-    if (sfs_member_of(s->pool, old_index))
+    struct sfs_member *old = sfs_member_of(s->pool, old_index);
+    if (old) {
+        old->staying = sfs_member_usable(old);
         sfs_member_replaced_by(s->pool, old_index, index);
+    }
     sfs_store_unlock(s);
     err = sfs_checkpoint(s, false, false, true);
     if (err) {
@@ -101,6 +105,11 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
                           scalefs_error_text(err));
     }
     sfs_store_lock(s);
+    struct sfs_member *fresh = sfs_member_of(s->pool, index);
+    if (fresh)
+        fresh->unnamed = false;
+    if ((old = sfs_member_of(s->pool, old_index)) != NULL)
+        old->staying = false;
     sfs_care_wake(s);
     sfs_store_unlock(s);
     return SCALEFS_OK;
@@ -141,10 +150,13 @@ size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsign
         usable += may_take(pool, &pool->members[i]);
     /* Both copies on one disk only where there is but one. */
     bool together = usable == 1 && (g->record.class == SFS_CLASS_SYSTEM || g->record.class == SFS_CLASS_METADATA);
+    /* What was made while disks were absent must not lean on the one that came back, which may go again: it moves to the heir, or
+     * is written anew (care_convert.c). */
+    bool heir_only = from && from->record.replaced_by != SFS_NONE16 && g->record.m < pool->config.failover;
     uint64_t scores[SFS_DISKS_MAX];
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (!may_take(pool, m) || (sfs_care_has_column(&g->record, m->record.index) && !together))
+        if (!may_take(pool, m) || (sfs_care_has_column(&g->record, m->record.index) && !together) || (heir_only && m != first))
             continue;
         uint64_t score = m->free_atoms;
         if (in_station(pool, g, c, m->record.station) < g->record.m)
@@ -324,10 +336,14 @@ static bool drain(struct sfs_care *care, uint16_t index)
     }
     sfs_free(s->env, list);
     sfs_care_count_lost(care);
+    if (!err)
+        care->room_made = 0;
     if (!err || err == SCALEFS_E_CHANGED)
         return true;
     if (err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST) /* the step of conversion comes later */
         return false;
+    if (last == SCALEFS_E_NOSPC && sfs_care_make_room(care))
+        return true;
     if (last == SCALEFS_E_BUSY)
         care->retry_soon = true;
     else
@@ -347,7 +363,9 @@ bool sfs_care_drain_step(struct sfs_care *care)
     for (unsigned there = 0; there < 2; there++)
         for (unsigned i = 0; i < s->pool->member_count; i++) {
             const struct sfs_member *m = &s->pool->members[i];
-            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index))
+            const struct sfs_member *next = sfs_member_of(s->pool, m->record.replaced_by);
+            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index) &&
+                !(next && next->unnamed))
                 index[count++] = m->record.index;
         }
     sfs_store_unlock(s);

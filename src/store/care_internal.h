@@ -56,6 +56,7 @@ struct sfs_care {
     struct sfs_care_owed owed;
     uint64_t *stuck; /* generations of groups that cannot be emptied */
     size_t stuck_count, stuck_cap;
+    unsigned room_made;     /* how often room was made since something found it */
     uint64_t convert_total; /* the most that was to be converted, for progress */
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
@@ -173,6 +174,9 @@ bool sfs_care_quorum_step(struct sfs_care *care); /* the pool may be without as 
 bool sfs_care_convert_step(struct sfs_care *care);
 bool sfs_care_balance_step(struct sfs_care *care);
 bool sfs_care_scrub_step(struct sfs_care *care);
+
+/* A column finds no room: makes some where it is scarcest. False: there is nothing to gain. unlocked */
+bool sfs_care_make_room(struct sfs_care *care);
 
 /* How many more disks may go with nothing lost, a cut included. locked */
 unsigned sfs_care_failures_left(struct sfs_store *s);

@@ -208,6 +208,11 @@ int sfs_care_add(struct sfs_store *s, struct sfs_disk *const *disks, const char 
     if (err)
         send_away(s, indices, joined);
     sfs_store_lock(s);
+    for (size_t i = 0; i < joined && !err; i++) { /* from now on they may be used */
+        struct sfs_member *m = sfs_member_of(s->pool, indices[i]);
+        if (m)
+            m->unnamed = false;
+    }
     sfs_care_wake(s);
     sfs_store_unlock(s);
     return err;

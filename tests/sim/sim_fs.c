@@ -1,7 +1,7 @@
 /* The file system under power cuts, kills and faults: seeds, lives, arguments. What is checked: docs/TESTING.md; how the
  * parts divide the work: sim_fs.h.
  *
- * Usage: sim_fs [--mode cut|fault|tiny|change|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
+ * Usage: sim_fs [--mode cut|fault|tiny|full|change|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
  *               [--zoned draw|none|mixed|all]
  * Without --seeds: SCALEFS_SIM_SEEDS of the environment, else a few. A seed whose run did too little (counts below) counts
  * as failed. --until-failure is for builds that are broken on purpose: the first seed that fails is the success.
@@ -15,13 +15,13 @@
 
 #include "store/internal.h"
 
-/* `tiny`: disks so small that the pool is often full. */
+/* `tiny`: disks so small that the pool is often full; `full`: these with faults. */
 static const struct variant {
     const char *name;
     enum mode mode;
     bool tiny, changes;
 } variants[] = {{"cut", MODE_CUT, false, false}, {"fault", MODE_FAULT, false, false}, {"tiny", MODE_CUT, true, false},
-                {"change", MODE_FAULT, false, true}};
+                {"change", MODE_FAULT, false, true}, {"full", MODE_FAULT, true, false}};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
 enum { LIVES_MIN = 4, LIVES_MAX = 24, OPERATIONS_MIN = 200, CHECKPOINTS_MIN = 3, REUSED_MIN = 1, ZONE = 4 << 20 };
@@ -465,7 +465,7 @@ int main(int argc, char **argv)
     struct arguments a = parse(argc, argv);
     struct total total = {.until_failure = a.until_failure};
     if (a.bad) {
-        fprintf(stderr, "usage: sim_fs [--mode cut|fault|tiny|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
+        fprintf(stderr, "usage: sim_fs [--mode cut|fault|tiny|full|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
                         "[-v] [--zoned draw|none|mixed|all]\n");
         return 2;
     }

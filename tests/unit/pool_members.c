@@ -406,7 +406,9 @@ static void join_life(struct world *w, void *arg)
     MUST(w, sfs_member_add(pool, d, "shelf", &index, &info));
     NEED(w, sfs_member_of(pool, index)->record.wish == SFS_WISH_JOIN);
     NEED(w, sfs_member_of(pool, index)->complete && !strcmp(sfs_member_of(pool, index)->record.station, "shelf"));
+    NEED(w, !sfs_member_usable(sfs_member_of(pool, index))); /* not before that commit */
     MUST(w, commit(pool, 1));
+    sfs_member_of(pool, index)->unnamed = false;
     struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
     NEED_EQ(w, g->record.k, 2);
     uint32_t number = g->record.group;
