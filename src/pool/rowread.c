@@ -128,12 +128,20 @@ static bool each_subset(uint64_t from, unsigned most, unsigned *tries, bool (*tr
     return false;
 }
 
+/* How well a summary is borne out. Any k columns make the row; those that came after it was written are in no sum of it, so they
+ * neither agree nor disagree, and may be of a newer row. */
+enum trust {
+    TRUST_NONE,
+    TRUST_TRY, /* k columns do not disagree: right when what is rebuilt from them verifies */
+    TRUST_FULL /* k columns agree */
+};
+
 struct hunt {
     struct sfs_row_image *image;
     const struct sfs_target *targets;
     uint8_t *scratch; /* the end of unit k - 1, computed */
     uint32_t tail;
-    bool found;
+    enum trust found;
 };
 
 static bool unit_right(const struct sfs_row_image *im, const struct sfs_summary *s, unsigned c, const uint8_t *unit)
@@ -141,7 +149,7 @@ static bool unit_right(const struct sfs_row_image *im, const struct sfs_summary 
     const struct sfs_group_record *g = &im->group;
     uint32_t len = im->unit_bytes;
     if (c >= s->unit_sums)
-        return true; /* parity that came after the row was written: compared when the data is right */
+        return true; /* compared when the data is right */
     if (c + 1u >= g->k)
         len -= s->blocks * SFS_BLOCK;
     return sfs_unit_sum(unit, len, g->group, im->row, c) == s->sums[c];
@@ -155,23 +163,23 @@ static void consider(struct hunt *h, const struct sfs_summary *s, const uint8_t 
     unsigned last = g->k - 1u;
     size_t len = (size_t)s->blocks * SFS_BLOCK;
     const uint8_t *in_place = im->units[last] + im->unit_bytes;
-    uint64_t bad = 0;
-    bool here = end == in_place;
-    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
-        if (!(im->missing & bit(c)) && !unit_right(im, s, c, im->units[c]))
-            bad |= bit(c);
-    if (!(im->missing & bit(last)) && !here && memcmp(end - len, in_place - len, len))
-        bad |= bit(last);
-    bool bearable = bits(bad | im->missing) <= g->m, sure = false;
-    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
-        sure = sure || (c < s->unit_sums && !((bad | im->missing) & bit(c)) && h->targets[c].standing == SFS_CURRENT);
-    if (!bearable && !here)
+    uint64_t agree = 0, silent = 0, bad = 0;
+    bool here = end == in_place, sure = false;
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++) {
+        uint64_t *to = im->missing & bit(c) ? NULL : c >= s->unit_sums ? &silent : unit_right(im, s, c, im->units[c]) ? &agree : &bad;
+        if (c == last && to == &agree && !here && memcmp(end - len, in_place - len, len))
+            to = &bad;
+        if (to)
+            *to |= bit(c);
+        sure = sure || (to == &agree && h->targets[c].standing == SFS_CURRENT);
+    }
+    enum trust trust = bits(agree) >= g->k ? TRUST_FULL : bits(agree | silent) >= g->k ? TRUST_TRY : TRUST_NONE;
+    if (h->found > trust || (!trust && !here))
         return;
-    if (h->found && (!bearable || (im->doubtful ? !sure && s->txn <= im->summary.txn
-                                                : !sure || s->txn <= im->summary.txn)))
+    if (trust && h->found == trust && (im->doubtful ? !sure && s->txn <= im->summary.txn : !sure || s->txn <= im->summary.txn))
         return;
     /* What stands there and cannot be trusted wholly still says what was in the row. */
-    h->found = bearable;
+    h->found = trust;
     im->summary_ok = true;
     im->doubtful = !sure;
     im->bad = bad;
@@ -195,7 +203,7 @@ static bool hunt_without(void *context, uint64_t doubted)
     if (sfs_parity_rebuild(g->k, g->m, h->tail, ends, bit(last), unknown) &&
         summary_at_end(h->image, h->scratch + h->tail, h->tail, &s))
         consider(h, &s, h->scratch + h->tail);
-    return h->found && g->m < g->k;
+    return h->found == TRUST_FULL && g->m < g->k;
 }
 
 /* Finds the summary and which columns disagree with it. */
@@ -209,17 +217,17 @@ static bool find_summary(struct sfs_pool *pool, struct sfs_row_image *im, const 
     if (!(im->missing & bit(last)) && summary_at_end(im, im->units[last] + unit, unit, &s))
         consider(&h, &s, im->units[last] + unit);
     uint64_t gone = im->missing | bit(last);
-    if (h.found && (!im->bad || g->m < g->k))
+    if (h.found == TRUST_FULL && (g->m < g->k || (!im->bad && im->summary.unit_sums >= columns)))
         return true; /* no other one can be */
     if (bits(gone) > g->m)
-        return h.found;
+        return h.found != TRUST_NONE;
     h.tail = unit < SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK ? unit : SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK;
     h.scratch = sfs_alloc_io(pool->env, h.tail);
     uint64_t all = columns == 64 ? ~0ull : bit(columns) - 1;
     if (h.scratch)
         each_subset(all & ~gone, g->m - bits(gone), &tries, hunt_without, &h);
     sfs_free(pool->env, h.scratch);
-    return h.found;
+    return h.found != TRUST_NONE;
 }
 
 /* --- rebuilding --- */
