@@ -145,6 +145,20 @@ bool sfs_care_away_step(struct sfs_care *care)
     return !err;
 }
 
+/* Not while a member joins that nothing may be put on yet: what is chosen without it would be the wrong place. Whoever lets it join
+ * wakes us. */
+static bool move_step(struct sfs_care *care)
+{
+    struct sfs_pool *pool = care->s->pool;
+    bool joins = false;
+    sfs_store_lock(care->s);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        joins = joins || (pool->members[i].used && pool->members[i].unnamed);
+    sfs_store_unlock(care->s);
+    return !joins && (sfs_care_drain_step(care) || sfs_care_quorum_step(care) || sfs_care_convert_step(care) ||
+                      sfs_care_balance_step(care));
+}
+
 bool sfs_care_step(struct sfs_store *s)
 {
     sfs_store_lock(s);
@@ -153,9 +167,8 @@ bool sfs_care_step(struct sfs_store *s)
     if (!may)
         return false;
     struct sfs_care *care = s->care;
-    return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_owed_step(care) || sfs_care_drain_step(care) ||
-           sfs_care_quorum_step(care) ||
-           sfs_care_convert_step(care) || sfs_care_balance_step(care) || sfs_care_scrub_step(care) || sfs_care_name_step(care);
+    return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_owed_step(care) || move_step(care) ||
+           sfs_care_scrub_step(care) || sfs_care_name_step(care);
 }
 
 static void run(void *context)

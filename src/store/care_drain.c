@@ -71,6 +71,7 @@ static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_inde
         fresh->disk = NULL;
         sfs_member_drop(s->pool, new_index);
     }
+    sfs_care_wake(s);
     sfs_store_unlock(s);
 }
 
@@ -363,9 +364,7 @@ bool sfs_care_drain_step(struct sfs_care *care)
     for (unsigned there = 0; there < 2; there++)
         for (unsigned i = 0; i < s->pool->member_count; i++) {
             const struct sfs_member *m = &s->pool->members[i];
-            const struct sfs_member *next = sfs_member_of(s->pool, m->record.replaced_by);
-            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index) &&
-                !(next && next->unnamed))
+            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index))
                 index[count++] = m->record.index;
         }
     sfs_store_unlock(s);

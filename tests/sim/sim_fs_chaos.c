@@ -316,7 +316,7 @@ static void scrub(struct model *m, enum scalefs_scrub_verb verb)
     int err = sfs_care_scrub(m->store, verb, &info);
     trace(m, "chaos: scrub %d: %s", (int)verb, scalefs_error_name(err));
     m->counts.scrubs += !err && verb == SCALEFS_SCRUB_START;
-    if (err == SCALEFS_E_NOSPC)
+    if (err == SCALEFS_E_NOSPC || err == SCALEFS_E_SUSPENDED)
         print_groups(m);
     if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !unlucky(err))
         wrong(m, "scrub: %s: %s", scalefs_error_text(err), info.text);
