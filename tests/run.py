@@ -230,7 +230,7 @@ def stage_gcc(suite, _scratch):
     labels = (*ALL, "broken")
     if build(suite, BUILD, ["-Dbroken=true"]):
         run_programs(suite, BUILD, labels)
-        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 100), ("change", 40), ("full", 25)):
+        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 100), ("change", 40)):
             run_seeds(suite, mode, count)
 
 

@@ -272,6 +272,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_free(s->env, care->lost);
     sfs_free(s->env, care->lost_ids);
     sfs_free(s->env, care->stuck);
+    sfs_free(s->env, care->roomless);
     sfs_free(s->env, care->wipe);
     sfs_free(s->env, care);
 }

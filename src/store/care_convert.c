@@ -127,6 +127,14 @@ static void give_up(struct sfs_care *care, uint64_t generation)
         care->stuck[care->stuck_count++] = generation;
 }
 
+static bool is_roomless(const struct sfs_care *care, const struct sfs_group *g)
+{
+    for (size_t i = 0; i < care->roomless_count; i++)
+        if (care->roomless[i] == g->record.generation)
+            return true;
+    return false;
+}
+
 /* The next one: what gives room first, then what lacks redundancy, then width. What is to be emptied takes nothing any more. locked */
 static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
 {
@@ -136,7 +144,7 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
         enum fit this = g && !g->moving ? fit_of(care, g) : FIT_GOOD;
-        if (this == FIT_GOOD || (found && this >= *fit && this != FIT_EMPTY))
+        if (this == FIT_GOOD || is_roomless(care, g) || (found && this >= *fit && this != FIT_EMPTY))
             continue;
         if (this == FIT_EMPTY)
             sfs_group_evacuate(s, g);
@@ -361,6 +369,9 @@ bool sfs_care_convert_step(struct sfs_care *care)
     sfs_store_lock(s);
     struct sfs_group *g = sfs_care_blocked(care, 0) ? NULL : choose(care, &fit);
     if (!g) {
+        if (care->roomless_count)
+            sfs_care_block(care, 0, "There is no room to write it anew.");
+        care->roomless_count = 0;
         sfs_store_unlock(s);
         return false;
     }
@@ -374,11 +385,14 @@ bool sfs_care_convert_step(struct sfs_care *care)
         return true;
     sfs_store_lock(s);
     if (!err)
-        care->room_made = 0;
+        care->room_made = care->roomless_count = 0;
     if (err == SCALEFS_E_BUSY)
         care->retry_soon = true;
+    else if (err == SCALEFS_E_NOSPC && !sfs_vec_reserve(s->env, &care->roomless, &care->roomless_cap, care->roomless_count + 1,
+                                                        sizeof *care->roomless))
+        care->roomless[care->roomless_count++] = r.generation;
     else if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_NOENT && err != SCALEFS_E_CANCELED)
-        sfs_care_block(care, 0, err == SCALEFS_E_NOSPC ? "There is no room to write it anew." : scalefs_error_text(err));
+        sfs_care_block(care, 0, scalefs_error_text(err));
     sfs_store_unlock(s);
     return err != SCALEFS_E_BUSY && err != SCALEFS_E_CANCELED;
 }

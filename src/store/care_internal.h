@@ -56,6 +56,8 @@ struct sfs_care {
     struct sfs_care_owed owed;
     uint64_t *stuck; /* generations of groups that cannot be emptied */
     size_t stuck_count, stuck_cap;
+    uint64_t *roomless; /* generations of groups for which there was no room: others may be converted, and make some */
+    size_t roomless_count, roomless_cap;
     unsigned room_made;     /* how often room was made since something found it */
     uint64_t convert_total; /* the most that was to be converted, for progress */
     struct sfs_care_range *lost; /* to be looked up */

@@ -476,7 +476,8 @@ int main(int argc, char **argv)
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
         for (unsigned i = 0; i < VARIANTS; i++) {
             const struct variant *v = &variants[i];
-            if (a.mode && strcmp(a.mode, "all") && strcmp(a.mode, v->name))
+            bool all = (!a.mode || !strcmp(a.mode, "all")) && !(v->tiny && v->mode == MODE_FAULT);
+            if (!all && !(a.mode && !strcmp(a.mode, v->name)))
                 continue;
             bool good = a.twice ? run_seed_twice(seed, v, a.zoned, a.verbose, &total)
                                 : run_seed(seed, v, a.zoned, a.verbose, &total, &digest);
