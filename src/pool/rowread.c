@@ -2,7 +2,8 @@
  *
  * The unit sums stand in the summary, at the end of data unit k − 1. Where that unit is missing, damaged or of an
  * older write, its end is computed from the others, trying what could be wrong with them. A summary is believed
- * when no more than m columns disagree with it. Where m >= k two could be: rather the one with which a column agrees whose
+ * when k columns agree with it; parity that came after the row was written is in no sum, and neither agrees nor disagrees. Where fewer
+ * agree and the rest is silent, what is rebuilt has to verify. Where m >= k two could be believed: rather the one with which a column agrees whose
  * disk was never away, then the newer one; one that only disks agree with that were away may be of an older write, and
  * the image is called doubtful. The sums cover all of the data; of parity units the last blocks (the summary's own parity) are not covered and are compared with
  * what they must be once the data is right. Nothing is called right that does not verify.

@@ -1,9 +1,10 @@
-/* Groups with fewer parity columns than is wanted, or with two columns on one disk: what lives in them is written anew
- * into better ones, and they are freed.
+/* Groups that are not what is wished: too much or too little parity, two columns on one disk, too wide, or too narrow where that is
+ * worth it. A parity column is dropped or added where that will do; else what lives in the group is written anew into better ones,
+ * and it is freed.
  *
- * Such groups are made while disks are absent; with one disk left, both copies of metadata are on it. They take nothing
- * new from then on (EVACUATING), so the work ends. Data moves as in compaction; logs are packed; nodes become dirty, so
- * that the next checkpoint writes them elsewhere.
+ * Groups with too little parity are made while disks are absent; with one disk left, both copies of metadata are on it. What is to
+ * be emptied takes nothing new (EVACUATING), so the work ends. Data moves as in compaction; logs are packed; nodes become dirty,
+ * so that the next checkpoint writes them elsewhere.
  */
 #include "store/care_internal.h"
 

@@ -2,8 +2,8 @@
  *
  * Files: care.c (the task and what it does next), care_state.c (tasks, state and action in words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
- * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (replace), care_convert.c
- * (groups with too little redundancy), column.c (one
+ * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
+ * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), column.c (one
  * column moves), scrub.c, check.c.
  *
  * Only the care task (or, in a store without background, one caller of sfs_care_step) makes steps, so steps never run
