@@ -30,7 +30,8 @@ static struct sum add_up(const struct sfs_value *tasks)
     struct sum s = {.kind = "work", .state = "running", .reason = ""};
     for (const struct sfs_value *t = tasks ? tasks->first : NULL; t; t = t->next) {
         uint64_t eta = sfs_value_u64(t, "eta_seconds", 0);
-        if (!s.tasks++) {
+        /* The one that is being worked on, or else the first, stands for all. */
+        if (!s.tasks++ || (!s.rate && sfs_value_u64(t, "rate", 0))) {
             s.kind = sfs_value_string(t, "kind", s.kind);
             s.state = sfs_value_string(t, "state", s.state);
             s.reason = sfs_value_string(t, "reason", "");

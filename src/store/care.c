@@ -187,6 +187,7 @@ static void run(void *context)
             care->applied = s->applied;
         if (did || care->stopping)
             continue;
+        care->active = 0;
         if (care->wakes == seen) {
             care->busy = care->retry_soon;
             if (!care->busy)
@@ -273,6 +274,8 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_free(s->env, care->lost_ids);
     sfs_free(s->env, care->stuck);
     sfs_free(s->env, care->roomless);
+    sfs_free(s->env, care->fixed);
+    sfs_free(s->env, care->progress);
     sfs_free(s->env, care->wipe);
     sfs_free(s->env, care);
 }

@@ -1,52 +1,194 @@
 /* After a change of the wish: columns move from full members to empty ones until what is free is even, as far as that can be had
  * with no two columns of a group on one member. Then the wish is settled, and members that joined are as the others.
  *
- * Only after all groups have the width that is wished (care_convert.c), so nothing is moved twice.
+ * Only after all groups have the width that is wished (care_convert.c), so nothing is moved twice. The moves are found on a
+ * sketch of the pool: the first of them is made, the sum of all is what there is to do.
  */
 #include "store/care_internal.h"
 
 #define UNEVEN_SHARE 64u /* of a disk: less than that is even enough */
+#define MOVES_MAX 20000u /* that are foreseen */
 
-struct move {
+/* A column that may move. */
+struct piece {
     uint32_t group;
     uint8_t column;
-    uint16_t to;
+    uint8_t slot;   /* of the member that it is on */
+    uint8_t m;
+    uint64_t bytes, live;
+    uint64_t on[SFS_DISKS_MAX / 64]; /* slots of all columns of its group */
 };
 
-static uint64_t free_of(const struct sfs_member *m)
+struct sketch {
+    struct sfs_pool *pool;
+    uint64_t free[SFS_DISKS_MAX]; /* by slot; of members that take part */
+    uint8_t order[SFS_DISKS_MAX]; /* those, the least free first */
+    unsigned count;
+    struct piece *pieces;
+    size_t piece_count, piece_cap;
+};
+
+static bool takes_part(const struct sfs_member *m)
 {
-    return (uint64_t)m->free_atoms * m->record.atom_bytes;
+    return sfs_member_usable(m) && m->record.layout != SFS_LAYOUT_ZONED;
 }
 
-/* The column that evens most for the least that has to be copied. locked */
-static bool choose(struct sfs_care *care, struct move *best)
+static unsigned slot_of(const struct sfs_pool *pool, const struct sfs_member *m)
+{
+    return (unsigned)(m - pool->members);
+}
+
+static bool add_group(struct sketch *k, const struct sfs_group *g)
+{
+    struct piece p = {.group = g->record.group, .m = g->record.m, .bytes = 1ull << g->record.column_log2,
+                      .live = sfs_care_column_live(g)};
+    unsigned n = (unsigned)g->record.k + g->record.m;
+    if (sfs_vec_reserve(k->pool->env, &k->pieces, &k->piece_cap, k->piece_count + n, sizeof *k->pieces))
+        return false;
+    for (unsigned c = 0; c < n; c++) {
+        const struct sfs_member *m = sfs_member_of(k->pool, g->record.columns[c].disk);
+        if (m)
+            p.on[slot_of(k->pool, m) / 64] |= 1ull << slot_of(k->pool, m) % 64;
+    }
+    for (unsigned c = 0; c < n; c++) {
+        const struct sfs_member *m = sfs_member_of(k->pool, g->record.columns[c].disk);
+        if (!m || !takes_part(m))
+            continue;
+        p.column = (uint8_t)c;
+        p.slot = (uint8_t)slot_of(k->pool, m);
+        k->pieces[k->piece_count++] = p;
+    }
+    return true;
+}
+
+static bool is_fixed(const struct sfs_care *care, const struct sfs_group *g)
+{
+    for (size_t i = 0; i < care->fixed_count; i++)
+        if (care->fixed[i] == g->record.generation)
+            return true;
+    return false;
+}
+
+/* locked */
+static bool draw(struct sketch *k, const struct sfs_care *care)
 {
     struct sfs_pool *pool = care->s->pool;
-    uint64_t best_gap = 0, best_live = 0;
-    for (uint32_t i = 0; i < pool->group_cap; i++) {
-        struct sfs_group *g = pool->groups[i];
-        if (!g || g->moving || !g->count.live || g->record.sequential || g->record.state != SFS_GROUP_OPEN ||
-            g->record.class == SFS_CLASS_LANDING)
-            continue;
-        uint64_t bytes = 1ull << g->record.column_log2, live = sfs_care_column_live(g);
-        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
-            const struct sfs_member *from = sfs_member_of(pool, g->record.columns[c].disk), *to;
-            uint16_t index;
-            if (!from || !sfs_member_usable(from) || !sfs_care_targets(pool, g, c, &index, 1) ||
-                !(to = sfs_member_of(pool, index)) || to->record.layout == SFS_LAYOUT_ZONED)
-                continue;
-            uint64_t least = (uint64_t)to->record.atoms * to->record.atom_bytes / UNEVEN_SHARE;
-            if (free_of(to) < free_of(from) + 2 * bytes || free_of(to) - free_of(from) - 2 * bytes < least)
-                continue;
-            uint64_t gap = free_of(to) - free_of(from);
-            if (best_gap > gap || (best_gap == gap && best_live <= live))
-                continue;
-            best_gap = gap;
-            best_live = live;
-            *best = (struct move){i, (uint8_t)c, index};
+    *k = (struct sketch){.pool = pool};
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (takes_part(&pool->members[i])) {
+            k->free[i] = (uint64_t)pool->members[i].free_atoms * pool->members[i].record.atom_bytes;
+            k->order[k->count++] = (uint8_t)i;
         }
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (g && g->count.live && !g->record.sequential && g->record.state == SFS_GROUP_OPEN &&
+            g->record.class != SFS_CLASS_LANDING && !is_fixed(care, g) && !add_group(k, g))
+            return false;
     }
-    return best_gap > 0;
+    return true;
+}
+
+static void sort(struct sketch *k)
+{
+    for (unsigned i = 1; i < k->count; i++)
+        for (unsigned j = i; j > 0 && k->free[k->order[j - 1]] > k->free[k->order[j]]; j--) {
+            uint8_t swap = k->order[j];
+            k->order[j] = k->order[j - 1];
+            k->order[j - 1] = swap;
+        }
+}
+
+static bool same_station(const struct sketch *k, unsigned a, unsigned b)
+{
+    const char *of_a = k->pool->members[a].record.station, *of_b = k->pool->members[b].record.station;
+    return of_a[0] && !strcmp(of_a, of_b);
+}
+
+/* No two columns on one member, and no more in one station than may be lost, where that is so now. */
+static bool may_go(const struct sketch *k, const struct piece *p, unsigned to)
+{
+    if (p->on[to / 64] >> to % 64 & 1)
+        return false;
+    unsigned there = 0;
+    for (unsigned i = 0; i < k->count && k->pool->members[to].record.station[0]; i++) {
+        unsigned slot = k->order[i];
+        there += slot != p->slot && (p->on[slot / 64] >> slot % 64 & 1) && same_station(k, slot, to);
+    }
+    return !p->m || there < p->m || same_station(k, p->slot, to);
+}
+
+/* The column that evens most for the least that has to be copied; NULL: it is even. */
+static struct piece *choose(struct sketch *k, unsigned *to)
+{
+    struct piece *best = NULL;
+    uint64_t best_gap = 0;
+    sort(k);
+    for (unsigned i = 0; i < k->count; i++)
+        for (unsigned j = k->count; j-- > i + 1;) {
+            unsigned from = k->order[i], target = k->order[j];
+            const struct sfs_disk_record *r = &k->pool->members[target].record;
+            uint64_t gap = k->free[target] - k->free[from], least = (uint64_t)r->atoms * r->atom_bytes / UNEVEN_SHARE;
+            if (gap < best_gap || gap < least)
+                break; /* those before it have less */
+            for (size_t n = 0; n < k->piece_count; n++) {
+                struct piece *p = &k->pieces[n];
+                if (p->slot == from && gap >= 2 * p->bytes + least && may_go(k, p, target) &&
+                    (!best || gap > best_gap || p->live < best->live)) {
+                    best = p;
+                    best_gap = gap;
+                    *to = target;
+                }
+            }
+        }
+    return best;
+}
+
+/* The column stands there now. */
+static void apply(struct sketch *k, struct piece *p, unsigned to)
+{
+    unsigned from = p->slot;
+    k->free[from] += p->bytes;
+    k->free[to] -= p->bytes;
+    p->slot = (uint8_t)to;
+    struct piece *of_group = p;
+    while (of_group > k->pieces && of_group[-1].group == p->group)
+        of_group--;
+    for (; of_group < k->pieces + k->piece_count && of_group->group == p->group; of_group++) {
+        of_group->on[from / 64] &= ~(1ull << from % 64);
+        of_group->on[to / 64] |= 1ull << to % 64;
+    }
+}
+
+uint64_t sfs_care_balance_bytes(struct sfs_care *care)
+{
+    struct sketch k;
+    uint64_t bytes = 0;
+    unsigned to, moves = 0;
+    struct piece *p;
+    if (draw(&k, care))
+        while (moves++ < MOVES_MAX && (p = choose(&k, &to)) != NULL) {
+            bytes += p->live;
+            apply(&k, p, to);
+        }
+    sfs_free(care->s->env, k.pieces);
+    return bytes;
+}
+
+/* The first move. locked */
+static int first(struct sfs_care *care, struct sfs_care_move *move)
+{
+    struct sfs_store *s = care->s;
+    struct sketch k;
+    unsigned to;
+    int err = draw(&k, care) ? SCALEFS_OK : SCALEFS_E_NOMEM;
+    struct piece *p = err ? NULL : choose(&k, &to);
+    if (p)
+        *move = (struct sfs_care_move){p->group, p->column, s->pool->members[to].record.index,
+                                       sfs_group_of(s->pool, p->group)->record.generation};
+    else if (!err)
+        err = SCALEFS_E_NOENT;
+    sfs_free(s->env, k.pieces);
+    return err;
 }
 
 /* Nothing is left to move. */
@@ -60,6 +202,7 @@ static bool settled(struct sfs_care *care)
             sfs_store_unlock(s);
             return false;
         }
+    care->fixed_count = 0;
     pool->config.settle = 0;
     pool->config_dirty = true;
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -72,22 +215,27 @@ static bool settled(struct sfs_care *care)
 bool sfs_care_balance_step(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
-    struct move m;
+    struct sfs_care_move m;
     sfs_store_lock(s);
     if (!s->pool->config.settle || care->retry_soon || sfs_care_blocked(care, 0)) {
         sfs_store_unlock(s);
         return false;
     }
-    bool some = choose(care, &m);
+    int err = first(care, &m);
+    sfs_care_begin(care, SFS_CARE_REBALANCE);
     sfs_store_unlock(s);
-    if (!some)
+    if (err == SCALEFS_E_NOENT)
         return settled(care);
-    int err = sfs_column_move(care, m.group, m.column, m.to);
+    if (!err)
+        err = sfs_column_move(care, m.group, m.column, m.to);
     sfs_store_lock(s);
     if (err == SCALEFS_E_BUSY)
         care->retry_soon = true;
+    else if (err == SCALEFS_E_NOSPC && !sfs_vec_reserve(s->env, &care->fixed, &care->fixed_cap, care->fixed_count + 1,
+                                                        sizeof *care->fixed)) /* what is free there is in smaller pieces */
+        care->fixed[care->fixed_count++] = m.generation;
     else if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_CANCELED)
         care->retry = true;
     sfs_store_unlock(s);
-    return err == SCALEFS_OK || err == SCALEFS_E_CHANGED;
+    return err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_NOSPC;
 }

@@ -65,15 +65,23 @@ static bool is_doubled(const struct sfs_pool *pool, const struct sfs_group_recor
 
 /* Data striped wider than is wished, or narrower than it could be now, where that saves enough. Only after the wish has
  * changed: what is written under one wish may well be of many widths, as disks fill. */
-static bool wrong_width(struct sfs_pool *pool, const struct sfs_group_record *g)
+static bool too_wide(const struct sfs_pool *pool, const struct sfs_group_record *g, unsigned parity)
 {
-    unsigned staying = sfs_care_staying(pool), k, m;
-    if (!pool->config.settle || g->class != SFS_CLASS_DATA || staying < g->m + 1u)
+    unsigned staying = sfs_care_staying(pool);
+    if (!pool->config.settle || g->class != SFS_CLASS_DATA || staying < parity + 1)
         return false;
     unsigned width = staying < pool->config.width_cap ? staying : pool->config.width_cap;
-    if (width < g->m + 1u)
-        width = g->m + 1u;
-    if (g->k > sfs_placement_data_columns(width, g->m, pool->config.optimize))
+    if (width < parity + 1)
+        width = parity + 1;
+    return g->k > sfs_placement_data_columns(width, parity, pool->config.optimize);
+}
+
+static bool wrong_width(struct sfs_pool *pool, const struct sfs_group_record *g)
+{
+    unsigned k, m;
+    if (!pool->config.settle || g->class != SFS_CLASS_DATA || sfs_care_staying(pool) < g->m + 1u)
+        return false;
+    if (too_wide(pool, g, g->m))
         return true;
     if (sfs_group_would_be(pool, &k, &m) || k <= g->k || m < g->m)
         return false;
@@ -110,10 +118,18 @@ static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
         return FIT_EMPTY;
     if (g->record.m < m)
         return !g->record.sequential && g->count.live && class != SFS_CLASS_LANDING &&
-                       sfs_care_targets(pool, g, (unsigned)g->record.k + g->record.m, &to, 1)
+                       !too_wide(pool, &g->record, m) && sfs_care_targets(pool, g, (unsigned)g->record.k + g->record.m, &to, 1)
                    ? FIT_ADD
                    : FIT_EMPTY;
     return g->count.live && wrong_width(pool, &g->record) ? FIT_WIDTH : FIT_GOOD;
+}
+
+bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes)
+{
+    enum fit fit = fit_of(care, g);
+    unsigned more = fit == FIT_ADD ? wanted(care->s->pool, g->record.class) - g->record.m : 0;
+    *bytes = more ? sfs_care_column_live(g) * more : fit == FIT_EMPTY || fit == FIT_WIDTH ? g->count.live : 0;
+    return fit != FIT_GOOD;
 }
 
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g)
@@ -260,12 +276,35 @@ bool sfs_care_make_room(struct sfs_care *care)
 
 /* --- steps --- */
 
+static uint64_t live_now(struct sfs_pool *pool, const struct sfs_group_record *r)
+{
+    const struct sfs_group *g = sfs_group_of(pool, r->group);
+    return g && g->record.generation == r->generation ? g->count.live : 0;
+}
+
+/* Live bytes; the work on it begins. */
+static uint64_t live_of(struct sfs_care *care, const struct sfs_group_record *r)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    const struct sfs_group *g = sfs_group_of(s->pool, r->group);
+    const struct sfs_member *leaves = g ? sfs_care_drained(s->pool, g) : NULL;
+    uint64_t live = live_now(s->pool, r);
+    sfs_care_begin(care, leaves ? SFS_CARE_DRAIN + leaves->record.index : SFS_CARE_CONVERT);
+    sfs_store_unlock(s);
+    return live;
+}
+
 static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
 {
-    uint64_t bytes;
+    uint64_t bytes, before = live_of(care, g);
     bool last;
     int err = sfs_empty_some(care->s, g, SFS_EMPTY_ROWS, &bytes, &last);
     sfs_care_moved(care, bytes);
+    sfs_store_lock(care->s);
+    uint64_t after = live_now(care->s->pool, g);
+    sfs_care_did(care, before > after ? before - after : 0);
+    sfs_store_unlock(care->s);
     if (!err && (g->class != SFS_CLASS_DATA || last))
         err = sfs_checkpoint(care->s, false, false, true);
     return err;
@@ -380,6 +419,7 @@ bool sfs_care_convert_step(struct sfs_care *care)
         sfs_group_evacuate(s, g);
     struct sfs_group_record r = g->record;
     uint64_t live = g->count.live;
+    sfs_care_begin(care, SFS_CARE_CONVERT);
     sfs_store_unlock(s);
     int err = convert(care, &r, live, fit);
     if (err == SCALEFS_E_NOSPC && sfs_care_make_room(care))

@@ -324,6 +324,7 @@ static bool drain(struct sfs_care *care, uint16_t index)
     size_t count;
     sfs_store_lock(s);
     struct candidate *list = candidates(s, index, &count);
+    sfs_care_begin(care, SFS_CARE_DRAIN + index);
     sfs_store_unlock(s);
     if (!list)
         return false;

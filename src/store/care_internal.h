@@ -1,6 +1,7 @@
 /* What the files of care share. Nothing outside of the store includes it.
  *
- * Files: care.c (the task and what it does next), care_state.c (tasks, state and action in words), care_rows.c
+ * Files: care.c (the task and what it does next), care_work.c (the tasks, and how far they are), care_state.c (state and action in
+ * words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
  * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
  * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), column.c (one
@@ -26,6 +27,25 @@ struct sfs_care_block {
 struct sfs_care_range {
     uint32_t group;
     uint64_t offset, length;
+};
+
+/* The tasks of status, by id. */
+enum {
+    SFS_CARE_DRAIN = 1000,   /* + the member's index */
+    SFS_CARE_REBUILD = 2000, /* + the member's index */
+    SFS_CARE_CONVERT = 4001,
+    SFS_CARE_REBALANCE = 4002
+};
+/* What was done of one of them since the pool was opened. */
+struct sfs_care_progress {
+    unsigned task;
+    uint64_t done;
+};
+struct sfs_care_move {
+    uint32_t group;
+    uint8_t column;
+    uint16_t to;
+    uint64_t generation;
 };
 
 /* Which groups a member that is behind has got back already (care_owed.c). */
@@ -59,7 +79,15 @@ struct sfs_care {
     uint64_t *roomless; /* generations of groups for which there was no room: others may be converted, and make some */
     size_t roomless_count, roomless_cap;
     unsigned room_made;     /* how often room was made since something found it */
-    uint64_t convert_total; /* the most that was to be converted, for progress */
+    uint64_t *fixed; /* generations of groups whose columns find no room where free space is to become even */
+    size_t fixed_count, fixed_cap;
+    /* Progress (care_work.c). */
+    struct sfs_care_progress *progress;
+    size_t progress_count, progress_cap;
+    unsigned active;       /* the task that is worked on; 0: none */
+    uint64_t column_total, column_done; /* of the column that is on its way */
+    uint64_t balance_left, balance_at;  /* what is to be moved for evenness, and the commit after which that was found */
+    bool balance_known;
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
     uint64_t *lost_ids; /* extents of files, not named yet */
@@ -82,6 +110,18 @@ void sfs_care_wake(struct sfs_store *s);
 const char *sfs_care_blocked(const struct sfs_care *care, uint16_t member); /* NULL: not. locked */
 void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason); /* locked */
 void sfs_care_moved(struct sfs_care *care, uint64_t bytes); /* for the speed. unlocked */
+
+/* --- care_work.c: locked --- */
+void sfs_care_begin(struct sfs_care *care, unsigned task); /* what comes now belongs to it */
+void sfs_care_did(struct sfs_care *care, uint64_t bytes);  /* of it */
+/* A column is on its way, so far along it; it arrived, or did not. */
+void sfs_care_column_begin(struct sfs_care *care, uint64_t total);
+void sfs_care_column_end(struct sfs_care *care, bool arrived);
+/* The first member that the group has a column on and that is to leave; NULL: none. */
+const struct sfs_member *sfs_care_drained(struct sfs_pool *pool, const struct sfs_group *g);
+/* Why the work on a member (0: on groups) cannot go on; NULL: it can. */
+const char *sfs_care_why_blocked(struct sfs_store *s, uint16_t member);
+size_t sfs_care_list(struct sfs_store *s, struct scalefs_task_status *tasks, size_t cap);
 /* Between the parts of a long step: packs a log that waits for it. CANCELED: the store is closing. unlocked */
 int sfs_care_breathe(struct sfs_care *care);
 bool sfs_care_pack(struct sfs_store *s); /* the next closed log. unlocked */
@@ -182,7 +222,9 @@ bool sfs_care_make_room(struct sfs_care *care);
 
 /* How many more disks may go with nothing lost, a cut included. locked */
 unsigned sfs_care_failures_left(struct sfs_store *s);
-/* Is what lives in this group to be written anew, for more redundancy? locked */
+/* Is this group not what is wished? *bytes (may be NULL): what has to be written for it to be. locked */
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
+bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes);
+uint64_t sfs_care_balance_bytes(struct sfs_care *care); /* columns that will move until free space is even. locked */
 
 #endif

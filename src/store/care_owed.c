@@ -210,6 +210,7 @@ bool sfs_care_owed_step(struct sfs_care *care)
     struct sfs_member *m = behind(s->pool, care);
     if (m) {
         uint16_t index = m->record.index;
+        sfs_care_begin(care, SFS_CARE_REBUILD + index);
         if (care->owed.member != index || care->owed.comings != m->comings)
             begin_pass(care, m);
         m = sfs_member_of(s->pool, index); /* begin_pass gives up the lock */

@@ -1,4 +1,4 @@
-/* What care is doing and how the pool is, in numbers and in words. Memory only: never waits for a disk. */
+/* How the pool is, in words. Memory only: never waits for a disk. */
 #include "store/care_internal.h"
 
 #include <stdio.h>
@@ -23,156 +23,6 @@ bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member)
         if (g->columns[c].disk == member)
             return true;
     return false;
-}
-
-/* Live bytes of the member's columns; with `since`, only of groups that were written after that txn. */
-static uint64_t bytes_on(const struct sfs_pool *pool, uint16_t member, uint64_t since)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < pool->group_cap; i++) {
-        const struct sfs_group *g = pool->groups[i];
-        if (g && sfs_care_has_column(&g->record, member) && g->count.last_txn > since)
-            bytes += sfs_care_column_live(g);
-    }
-    return bytes;
-}
-
-/* --- tasks --- */
-
-struct list {
-    struct scalefs_task_status *tasks;
-    size_t cap, count;
-    const struct sfs_care *care;
-};
-
-static void add(struct list *l, struct scalefs_task_status t, const char *blocked)
-{
-    if (blocked && t.state == SCALEFS_TASK_RUNNING) {
-        t.state = SCALEFS_TASK_BLOCKED;
-        snprintf(t.reason, sizeof t.reason, "%s", blocked);
-    }
-    if (t.bytes_done > t.bytes_total)
-        t.bytes_done = t.bytes_total;
-    if (t.state == SCALEFS_TASK_RUNNING && l->care) {
-        t.rate = l->care->rate;
-        t.eta_seconds = t.rate ? (t.bytes_total - t.bytes_done) / t.rate : 0;
-    }
-    if (l->count < l->cap)
-        l->tasks[l->count] = t;
-    l->count++;
-}
-
-static const char *blocked(struct sfs_store *s, uint16_t member)
-{
-    if (s->pool->suspended)
-        return s->pool->suspended_why;
-    return s->care ? sfs_care_blocked(s->care, member) : NULL;
-}
-
-static void add_drain(struct sfs_store *s, struct list *l, const struct sfs_member *m)
-{
-    struct sfs_pool *pool = s->pool;
-    uint16_t index = m->record.index, to = m->record.replaced_by;
-    uint64_t left = bytes_on(pool, index, 0), there = 0;
-    if (to != SFS_NONE16)
-        there = bytes_on(pool, to, 0);
-    add(l, (struct scalefs_task_status){.id = 1000u + index, .state = SCALEFS_TASK_RUNNING, .disk = index,
-                                        .kind = to != SFS_NONE16 ? SCALEFS_TASK_REPLACE : SCALEFS_TASK_REMOVE,
-                                        .bytes_done = there, .bytes_total = there + left},
-        blocked(s, index));
-}
-
-static void add_rebuild(struct sfs_store *s, struct list *l, const struct sfs_member *m)
-{
-    uint16_t index = m->record.index;
-    uint64_t total = bytes_on(s->pool, index, m->record.flushed_txn);
-    uint64_t done = s->care && s->care->owed.member == index ? s->care->owed.done_bytes : 0;
-    add(l, (struct scalefs_task_status){.id = 2000u + index, .state = SCALEFS_TASK_RUNNING, .disk = index,
-                                        .kind = SCALEFS_TASK_REBUILD, .bytes_done = done, .bytes_total = total},
-        blocked(s, index));
-}
-
-static void add_convert(struct sfs_store *s, struct list *l)
-{
-    uint64_t left = 0;
-    for (uint32_t i = 0; s->care && i < s->pool->group_cap; i++) {
-        const struct sfs_group *g = s->pool->groups[i];
-        if (g && g->count.live && sfs_care_converts(s->care, g))
-            left += g->count.live;
-    }
-    if (!left) {
-        if (s->care)
-            s->care->convert_total = 0;
-        return;
-    }
-    if (s->care->convert_total < left)
-        s->care->convert_total = left;
-    add(l, (struct scalefs_task_status){.id = 4001, .kind = SCALEFS_TASK_CONVERT, .state = SCALEFS_TASK_RUNNING,
-                                        .bytes_done = s->care->convert_total - left, .bytes_total = s->care->convert_total},
-        blocked(s, 0));
-}
-
-static void add_settle(struct sfs_store *s, struct list *l)
-{
-    uint64_t total = 0;
-    if (!s->pool->config.settle)
-        return;
-    for (uint32_t i = 0; i < s->pool->group_cap; i++)
-        total += s->pool->groups[i] ? s->pool->groups[i]->count.live : 0;
-    add(l, (struct scalefs_task_status){.id = 4002, .kind = SCALEFS_TASK_REBALANCE, .state = SCALEFS_TASK_RUNNING,
-                                        .bytes_total = total},
-        blocked(s, 0));
-}
-
-static void add_scrub(struct sfs_store *s, struct list *l)
-{
-    const struct sfs_task_record *r = &s->pool->scrub;
-    add(l, (struct scalefs_task_status){.id = r->id, .kind = SCALEFS_TASK_SCRUB, .bytes_done = r->bytes_done,
-                                        .bytes_total = r->bytes_total,
-                                        .state = r->state ? SCALEFS_TASK_PAUSED : SCALEFS_TASK_RUNNING},
-        s->pool->suspended ? s->pool->suspended_why : NULL);
-}
-
-static size_t list_tasks(struct sfs_store *s, struct scalefs_task_status *tasks, size_t cap)
-{
-    struct list l = {tasks, cap, 0, s->care};
-    for (unsigned i = 0; i < s->pool->member_count; i++) {
-        const struct sfs_member *m = &s->pool->members[i];
-        if (!m->used)
-            continue;
-        if (sfs_care_drains(m))
-            add_drain(s, &l, m);
-        else if (m->disk && !m->complete)
-            add_rebuild(s, &l, m);
-    }
-    add_convert(s, &l);
-    add_settle(s, &l);
-    if (s->pool->scrub.id)
-        add_scrub(s, &l);
-    return l.count;
-}
-
-void sfs_care_tasks(struct sfs_store *s, struct scalefs_task_status *tasks, size_t cap, size_t *count)
-{
-    sfs_store_lock(s);
-    size_t n = list_tasks(s, tasks, cap);
-    sfs_store_unlock(s);
-    *count = n < cap ? n : cap;
-}
-
-bool sfs_care_idle(struct sfs_store *s)
-{
-    struct scalefs_task_status tasks[16];
-    bool busy = false;
-    sfs_store_lock(s);
-    if (s->care && !s->pool->read_only && !s->pool->suspended) {
-        size_t n = list_tasks(s, tasks, 16);
-        busy = n > 16 || s->away_count || s->care->busy || s->durable < s->care->applied;
-        for (size_t i = 0; i < n && i < 16; i++)
-            busy = busy || tasks[i].state == SCALEFS_TASK_RUNNING;
-    }
-    sfs_store_unlock(s);
-    return !busy;
 }
 
 /* --- state --- */
@@ -282,7 +132,7 @@ static void advise(struct sfs_store *s, unsigned left, char *action, size_t size
         return;
     }
     name_members(pool, is_draining, text, sizeof text, &count, &first);
-    const char *why = count ? blocked(s, first) : NULL;
+    const char *why = count ? sfs_care_why_blocked(s, first) : NULL;
     if (why) {
         snprintf(action, size, "Disk %u cannot be emptied: %s", first, why);
         return;

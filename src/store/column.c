@@ -109,13 +109,15 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
         m->old_there = old && old->disk;
         m->old_behind = old && !old->complete;
         m->old_flushed = old ? old->record.flushed_txn : 0;
+        sfs_care_column_begin(m->care, sfs_care_column_live(g));
     }
     sfs_store_unlock(s);
     return err;
 }
 
-static void end_moving(struct mover *m, struct sfs_group *g)
+static void end_moving(struct mover *m, struct sfs_group *g, bool arrived)
 {
+    sfs_care_column_end(m->care, arrived);
     if (has_nodes(m))
         sfs_row_unpin(m->s, m->g.group, 0);
     admit_checkpoints(m);
@@ -140,7 +142,7 @@ static int change_over(struct mover *m)
         sfs_group_set_column(s->pool, g, m->c, &m->to);
     else
         sfs_column_give_back(s->pool, &m->g, &m->to);
-    end_moving(m, g);
+    end_moving(m, g, !err);
     sfs_store_unlock(s);
     return err ? err : sfs_checkpoint(s, false, false, true);
 }
@@ -149,7 +151,7 @@ static void abandon(struct mover *m)
 {
     sfs_store_lock(m->s);
     sfs_column_give_back(m->s->pool, &m->g, &m->to);
-    end_moving(m, sfs_group_of(m->s->pool, m->g.group));
+    end_moving(m, sfs_group_of(m->s->pool, m->g.group), false);
     sfs_store_unlock(m->s);
 }
 
@@ -349,6 +351,14 @@ static int move_batch(struct mover *m, uint64_t *at)
     return err;
 }
 
+static void copied(struct mover *m, uint64_t bytes)
+{
+    sfs_care_moved(m->care, bytes);
+    sfs_store_lock(m->s);
+    m->care->column_done += bytes;
+    sfs_store_unlock(m->s);
+}
+
 static int move_log(struct mover *m)
 {
     int err = SCALEFS_OK;
@@ -356,7 +366,7 @@ static int move_log(struct mover *m)
     for (uint64_t at = 0; at < end && !err;) {
         uint64_t before = at;
         err = move_batch(m, &at);
-        sfs_care_moved(m->care, at - before);
+        copied(m, at - before);
         if (!err && sfs_care_stops(m->care))
             err = SCALEFS_E_CANCELED;
     }
@@ -373,7 +383,7 @@ static int copy_rows(struct mover *m)
     for (size_t from = 0; from < m->row_count && !err; from += CHUNK_ROWS) {
         size_t to = m->row_count - from < CHUNK_ROWS ? m->row_count : from + CHUNK_ROWS;
         err = sfs_care_sweep(&sweep, from, to);
-        sfs_care_moved(m->care, (uint64_t)(to - from) * sfs_group_unit(&m->g));
+        copied(m, (uint64_t)(to - from) * sfs_group_unit(&m->g));
         if (!err && !m->alone) /* packing may need a checkpoint */
             err = sfs_care_breathe(m->care);
     }
@@ -482,7 +492,7 @@ int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g)
         there = sfs_group_of(s->pool, g->group);
         if (!err)
             sfs_group_drop_column(s->pool, there);
-        end_moving(&m, there);
+        end_moving(&m, there, false);
     }
     sfs_store_unlock(s);
     return err ? err : sfs_checkpoint(s, false, false, true);

@@ -266,6 +266,9 @@ bool sfs_care_scrub_step(struct sfs_care *care)
     sfs_store_unlock(s);
     if (!r.id || r.state != 0)
         return false;
+    sfs_store_lock(s);
+    sfs_care_begin(care, r.id);
+    sfs_store_unlock(s);
     if (r.group == 0 && r.row == 0 && r.bytes_done == 0)
         x.fix.repaired += check_heads(care);
     if (!more) {

@@ -245,6 +245,67 @@ static void more_protection_writes_parity_alone(void)
     world_deinit(&w);
 }
 
+/* --- how far it is --- */
+
+static bool task_of(struct sfs_store *s, enum scalefs_task_kind kind, struct scalefs_task_status *task)
+{
+    struct scalefs_task_status tasks[16];
+    size_t count;
+    sfs_care_tasks(s, tasks, 16, &count);
+    for (size_t i = 0; i < count; i++)
+        if (tasks[i].kind == kind) {
+            *task = tasks[i];
+            return true;
+        }
+    return false;
+}
+
+/* What is to be done is known from the beginning, what was done only rises, and at the end they agree. */
+static void follow(struct world *w, struct sfs_store *s, enum scalefs_task_kind kind)
+{
+    struct scalefs_task_status now;
+    uint64_t first = 0, last = 0, total = 0;
+    unsigned steps = 0, seen = 0;
+    while (task_of(s, kind, &now)) {
+        if (!seen++)
+            first = now.bytes_total;
+        NEED(w, now.bytes_done >= last && now.bytes_done <= now.bytes_total);
+        last = now.bytes_done;
+        total = now.bytes_total;
+        if (!sfs_care_step(s))
+            break;
+        NEED(w, ++steps < 1000);
+    }
+    NEED(w, first > 0 && seen > 1);
+    NEED(w, total <= first + first / 10 && first <= total + total / 10);
+    NEED(w, last >= first / 2);
+    take_care(w, s);
+}
+
+static void told(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, 7, false);
+    take_care(w, s); /* logs are packed */
+    add(w, s, 3, 5);
+    follow(w, s, SCALEFS_TASK_REBALANCE);
+    remove_member(w, s, 1, -1);
+    follow(w, s, SCALEFS_TASK_REMOVE);
+    configure(w, s, 2, 100);
+    follow(w, s, SCALEFS_TASK_CONVERT);
+    done(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void progress_is_told(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 0);
+    live(&w, told, &c);
+    world_deinit(&w);
+}
+
 /* --- refusals --- */
 
 static void refuse(struct world *w, struct sfs_store *s, int err, int want, const struct scalefs_error_info *info, const char *word)
@@ -297,6 +358,7 @@ int main(int argc, char **argv)
     RUN(one_disk_to_many_and_back);
     RUN(goes_on_after_every_cut);
     RUN(more_protection_writes_parity_alone);
+    RUN(progress_is_told);
     RUN(too_much_is_refused);
     return TEST_END();
 }
