@@ -145,14 +145,14 @@ uint64_t sfs_care_column_live(const struct sfs_group *g);
 /* --- care_rows.c --- */
 /* The states of all rows of a data, metadata or system group; free with sfs_free. NOENT: no such group any more. unlocked */
 int sfs_care_states(struct sfs_store *s, const struct sfs_group_record *g, struct sfs_row_state **states);
-/* Pins the row when it is live; then what lies there is written and stays. unlocked; afterwards sfs_care_unpin. */
+/* Pins the row when it is live; then what lies there is written and stays. Every node that is read by its place and not by its id
+ * is pinned so: its row counts as live before it is written, and when the checkpoint that gave it the place failed; a row
+ * with nothing in it is not live here. Waits for a checkpoint that writes it just now. unlocked; afterwards sfs_care_unpin. */
 int sfs_care_pin_live(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, bool *live);
 void sfs_care_unpin(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row);
 /* Holds the group, so that it is not freed: false when it is gone. unlocked */
 bool sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g);
 void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
-/* Waits until the nodes that a running checkpoint gave places to are written. locked, gives up the lock. */
-void sfs_care_await_nodes(struct sfs_store *s);
 /* Is the image of a live data row what the row holds now? (See `doubtful`.) unlocked */
 bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);
 

@@ -144,11 +144,17 @@ bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t c
 
 static bool node_is_lost(struct sfs_store *s, const struct sfs_extent *e)
 {
+    struct sfs_group_record g;
     struct sfs_row_image im;
-    int err = sfs_row_read(s->pool, e->place.group, (uint32_t)(e->place.offset / SFS_NODE_BYTES), 1, &im);
+    uint32_t row = (uint32_t)(e->place.offset / SFS_NODE_BYTES);
+    bool live;
+    if (!sfs_group_copy(s->pool, e->place.group, &g) || sfs_care_pin_live(s, &g, row, &live) || !live)
+        return false; /* it lives elsewhere by now */
+    int err = sfs_row_read(s->pool, g.group, row, 1, &im);
     bool lost = err == SCALEFS_E_CORRUPT || (!err && sfs_care_best_node(s, &im) < 0);
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
+    sfs_care_unpin(s, &g, row);
     return lost;
 }
 

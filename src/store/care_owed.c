@@ -38,7 +38,6 @@ static void begin_pass(struct sfs_care *care, const struct sfs_member *m)
     care->owed.done_count = 0;
     sfs_space_close_member(s, m->record.index);
     care->owed.txn = s->pool->txn;
-    sfs_care_await_nodes(s);
 }
 
 static bool is_done(const struct sfs_care_owed *o, const struct sfs_group *g)
@@ -213,14 +212,13 @@ bool sfs_care_owed_step(struct sfs_care *care)
         sfs_care_begin(care, SFS_CARE_REBUILD + index);
         if (care->owed.member != index || care->owed.comings != m->comings)
             begin_pass(care, m);
-        m = sfs_member_of(s->pool, index); /* begin_pass gives up the lock */
-        struct sfs_group *g = m && m->disk ? next_group(care, m, &waiting) : NULL;
+        struct sfs_group *g = next_group(care, m, &waiting);
         int err = SCALEFS_OK;
         if (g)
             err = pay_group(care, g, index, m->record.flushed_txn);
-        else if (m && m->disk && waiting)
+        else if (waiting)
             care->retry_soon = true;
-        else if (m && m->disk)
+        else
             err = finish(care, index, care->owed.comings);
         if (err == SCALEFS_E_BUSY) {
             care->retry_soon = true;

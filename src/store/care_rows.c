@@ -68,36 +68,33 @@ static int row_live(struct sfs_store *s, struct sfs_need *need, const struct sfs
     return err;
 }
 
-void sfs_care_await_nodes(struct sfs_store *s)
-{
-    /* The epoch rises when a checkpoint gives out places; the next one does so only after this one's writes. */
-    uint64_t epoch = s->epoch;
-    while (s->checkpointing && s->epoch == epoch)
-        sfs_cond_wait(&s->checkpoint_done, s->lock);
-}
-
 int sfs_care_pin_live(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, bool *live)
 {
     struct sfs_need need;
     sfs_need_init(&need);
     sfs_store_lock(s);
     int err;
-    *live = false;
     for (;;) {
+        *live = false;
         struct sfs_group *now = same_group(s, g);
         err = now ? row_live(s, &need, now, row, live) : SCALEFS_OK;
-        if (err != SCALEFS_E_NEED_NODE)
+        if (err == SCALEFS_E_NEED_NODE) {
+            err = sfs_need_load(s, &need);
+            if (err)
+                break;
+            continue;
+        }
+        if (err || !*live || !sfs_node_unwritten(s, g->group, row))
             break;
-        err = sfs_need_load(s, &need);
-        if (err)
+        *live = false;
+        if (!s->sending)
             break;
+        sfs_cond_wait(&s->checkpoint_done, s->lock);
     }
     if (!err && *live)
         err = sfs_row_pin(s, g->group, row);
     if (err)
         *live = false;
-    if (*live && g->class != SFS_CLASS_DATA)
-        sfs_care_await_nodes(s); /* a node's row is live before it is written */
     sfs_need_done(s, &need);
     sfs_store_unlock(s);
     return err;

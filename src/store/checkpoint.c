@@ -20,12 +20,24 @@ struct writing {
     bool sent; /* a record may stand on some disk that names these places */
 };
 
+static uint64_t row_key(uint32_t group, uint32_t row)
+{
+    return (uint64_t)group << 32 | row;
+}
+
+bool sfs_node_unwritten(const struct sfs_store *s, uint32_t group, uint32_t row)
+{
+    return sfs_map_get(&s->unwritten, row_key(group, row)) != NULL;
+}
+
 /* Gives the node a new place, seals it, copies it. The lock is held. */
 static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n, enum sfs_class class, uint64_t *checksum)
 {
     int err = sfs_vec_reserve(s->env, &w->puts, &w->put_cap, w->count + 1, sizeof *w->puts);
     if (!err)
         err = sfs_vec_reserve(s->env, &w->nodes, &w->node_cap, w->count + 1, sizeof *w->nodes);
+    if (!err)
+        err = sfs_map_reserve(&s->unwritten, 1);
     if (err)
         return err;
     uint8_t *copy = sfs_alloc_io(s->env, SFS_NODE_BYTES);
@@ -48,6 +60,8 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
         sfs_space_live(s, n->place, -(int64_t)SFS_NODE_BYTES);
     if (!again)
         sfs_space_live(s, place, SFS_NODE_BYTES);
+    err = sfs_map_put(&s->unwritten, row_key(place.group, (uint32_t)(place.offset / SFS_NODE_BYTES)), n);
+    SFS_ASSERT(err == SCALEFS_OK);
     n->unsent = false;
     n->place = place;
     n->birth = h.birth;
@@ -223,6 +237,10 @@ static void finish(struct sfs_store *s, struct writing *w, int err)
         sfs_group_row_done(s->pool, sfs_group_of(s->pool, w->fresh[i]));
     if (w->headers_written)
         s->fresh.count = 0;
+    if (w->put) /* all that was dirty: what earlier ones left unwritten, too, has a place now that is written, or died */
+        sfs_map_clear(&s->unwritten);
+    s->sending = false;
+    sfs_cond_broadcast(&s->checkpoint_done);
     for (size_t i = 0; i < w->count; i++) {
         struct sfs_node *n = w->nodes[i];
         struct sfs_group *g = w->put ? NULL : sfs_group_of(s->pool, w->puts[i].place.group);
@@ -276,6 +294,7 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
         err = encode(s, &w, clean, exported, &job);
     sfs_need_done(s, &need);
     if (!err) {
+        s->sending = true;
         sfs_store_unlock(s);
         err = write_out(s, &w, job);
         sfs_store_lock(s);

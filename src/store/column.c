@@ -307,7 +307,11 @@ static int move_node(void *context, uint32_t row)
     struct mover *m = context;
     struct sfs_store *s = m->s;
     struct sfs_row_image im;
-    int err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
+    bool live;
+    int err = sfs_care_pin_live(s, &m->g, row, &live);
+    if (err || !live)
+        return err;
+    err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
     int best = err ? -1 : sfs_care_best_node(s, &im);
     struct sfs_place place = {m->g.group, (uint64_t)row * SFS_NODE_BYTES};
     if (best >= 0) {
@@ -322,6 +326,7 @@ static int move_node(void *context, uint32_t row)
     }
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
+    sfs_care_unpin(s, &m->g, row);
     return err;
 }
 

@@ -60,9 +60,13 @@ static int dirty_ordinary(struct sfs_store *s, struct sfs_need *need, const stru
 static int dirty_node_at(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row)
 {
     struct sfs_row_image im;
-    int err = sfs_row_read(s->pool, g->group, row, 1, &im);
-    int best = err ? -1 : sfs_care_best_node(s, &im);
     struct sfs_node_header h;
+    bool live;
+    int err = sfs_care_pin_live(s, g, row, &live);
+    if (err || !live) /* one that was not written is dirty */
+        return err;
+    err = sfs_row_read(s->pool, g->group, row, 1, &im);
+    int best = err ? -1 : sfs_care_best_node(s, &im);
     if (best >= 0 && sfs_node_check(im.units[best], &h) == SCALEFS_OK) {
         struct sfs_need need;
         sfs_need_init(&need);
@@ -77,6 +81,7 @@ static int dirty_node_at(struct sfs_store *s, const struct sfs_group_record *g, 
     }
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
+    sfs_care_unpin(s, g, row);
     return err;
 }
 

@@ -114,8 +114,10 @@ struct sfs_store {
     uint64_t applied;  /* rises with every transaction */
     uint64_t durable;  /* all transactions up to this one are durable */
     bool checkpointing;
+    bool sending;              /* it writes nodes to the places that it gave them */
+    struct sfs_map unwritten;  /* such places, by group and row: they count as live and hold nothing, also after it failed */
     uint64_t round; /* see ready() in checkpoint.c */
-    struct sfs_cond checkpoint_done;
+    struct sfs_cond checkpoint_done; /* or its nodes are written */
     struct sfs_cond wake; /* background task */
     bool resting;         /* it waits until it is woken: nothing was dirty when it looked last */
     uint64_t dirty_since_ns; /* when the first change since the last checkpoint came; 0: none */
@@ -279,6 +281,8 @@ void sfs_checkpoint_needs(struct sfs_store *s, size_t more_ordinary, size_t more
 int sfs_ripen(struct sfs_store *s);
 int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force); /* unlocked */
 void sfs_checkpoint_due(struct sfs_store *s); /* something changed, or waits in memory: a checkpoint must come for it. locked */
+/* Was this row given to a node that was not written there? With s->sending it may be soon. locked. */
+bool sfs_node_unwritten(const struct sfs_store *s, uint32_t group, uint32_t row);
 int sfs_background_start(struct sfs_store *s);
 void sfs_background_stop(struct sfs_store *s);
 

@@ -34,6 +34,7 @@ static void free_store(struct sfs_store *s)
             pool->groups[i]->rows = NULL;
         }
     sfs_cond_deinit(&s->checkpoint_done);
+    sfs_map_deinit(&s->unwritten);
     sfs_cond_deinit(&s->wake);
     sfs_cond_deinit(&s->room_made);
     sfs_mutex_deinit(&s->spare_lock);
@@ -58,6 +59,7 @@ static int make(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_sto
     s->freed = 1;
     sfs_mutex_init(&s->spare_lock, env);
     sfs_cond_init(&s->checkpoint_done, env);
+    sfs_map_init(&s->unwritten, env);
     sfs_cond_init(&s->wake, env);
     sfs_cond_init(&s->room_made, env);
     sfs_ahead_init(s);

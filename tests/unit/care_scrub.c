@@ -259,6 +259,131 @@ static void takes_nothing_for_wrong_while_others_write(void)
     }
 }
 
+/* --- nodes that have a place and are not written --- */
+
+/* Disks whose files have no room to grow: each write fails, and nobody goes offline. */
+static const struct sfs_disk_ops *good_ops;
+
+static void submit_full(struct sfs_disk *disk, struct sfs_io *io)
+{
+    if (io->op == SFS_IO_WRITE)
+        sfs_io_complete(io, SCALEFS_E_BACKING_FULL);
+    else
+        good_ops->submit(disk, io);
+}
+
+static void make_full(struct sfs_store *s, struct sfs_disk_ops *ops, bool full)
+{
+    for (unsigned i = 0; i < s->pool->member_count; i++) {
+        struct sfs_disk *d = s->pool->members[i].disk;
+        if (full) {
+            good_ops = d->ops;
+            *ops = *good_ops;
+            ops->submit = submit_full;
+        }
+        d->ops = full ? ops : good_ops;
+    }
+}
+
+/* Looks, while the checkpoint that fails is writing, at a row that it gave to a node. */
+struct looker {
+    struct world *w;
+    struct sfs_store *s;
+    bool looked;
+};
+
+static void look_at_a_new_place(void *arg)
+{
+    struct looker *l = arg;
+    struct sfs_group_record g;
+    struct sfs_row_image im;
+    size_t cursor = 0;
+    uint64_t key;
+    void *node;
+    bool live;
+    sfs_store_lock(l->s);
+    while (!l->s->sending) {
+        sfs_store_unlock(l->s);
+        sfs_task_sleep(l->w->env, 1000);
+        sfs_store_lock(l->s);
+    }
+    NEED(l->w, sfs_map_next(&l->s->unwritten, &cursor, &key, &node));
+    g = sfs_group_of(l->s->pool, (uint32_t)(key >> 32))->record;
+    sfs_store_unlock(l->s);
+    MUST(l->w, sfs_care_pin_live(l->s, &g, (uint32_t)key, &live));
+    if (live) {
+        MUST(l->w, sfs_row_read(l->s->pool, g.group, (uint32_t)key, 1, &im));
+        NEED(l->w, sfs_care_best_node(l->s, &im) >= 0);
+        sfs_row_image_free(l->s->pool, &im);
+        sfs_care_unpin(l->s, &g, (uint32_t)key);
+    }
+    l->looked = true;
+}
+
+/* Keys for several leaves come, or go. */
+static void many_keys(struct world *w, struct sfs_store *s, bool come)
+{
+    static const uint8_t value[SFS_FILEEXT_BYTES];
+    for (unsigned i = 0; i < 20; i++) {
+        struct sfs_tx tx;
+        sfs_tx_init(&tx, s);
+        for (unsigned n = 0; n < 50; n++) {
+            struct sfs_key key = {100000 + i * 50 + n, SFS_KEY_EXTENT, 0};
+            if (come)
+                sfs_tx_put(&tx, TREE, key, value, sizeof value);
+            else
+                sfs_tx_delete(&tx, TREE, key);
+        }
+        MUST(w, sfs_tx_commit(&tx));
+        sfs_tx_deinit(&tx);
+    }
+}
+
+static void scrub_between(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct sfs_disk_ops ops;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct looker looker = {w, s, false};
+    struct sfs_task *task;
+    take_care(w, s); /* logs are packed first */
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    write_some(w, s, c, 20);
+    many_keys(w, s, true);
+    MUST(w, sfs_task_start(w->env, "looker", look_at_a_new_place, &looker, &task));
+    make_full(s, &ops, true);
+    NEED_EQ(w, sfs_store_sync(s), SCALEFS_E_BACKING_FULL);
+    make_full(s, &ops, false);
+    sfs_task_join(w->env, task);
+    NEED(w, looker.looked && s->unwritten.count > 0);
+    many_keys(w, s, false); /* nodes die that never were written */
+    NEED(w, s->dead_count > 0);
+    uint32_t end = s->pool->group_cap;
+    while (!s->pool->groups[end - 1])
+        end--;
+    while (s->pool->scrub.group < end) /* all but its end, which makes a checkpoint */
+        NEED(w, sfs_care_scrub_step(s->care));
+    NEED(w, s->unwritten.count > 0);
+    NEED_EQ(w, s->pool->scrub.lost, 0);
+    NEED_EQ(w, s->pool->scrub.repaired, 0);
+    MUST(w, sfs_store_sync(s));
+    NEED_EQ(w, s->unwritten.count, 0);
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sync_and_close(w, s);
+}
+
+static void does_not_look_for_nodes_that_are_not_written(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3);
+    live(&w, scrub_between, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -267,5 +392,6 @@ int main(int argc, char **argv)
     RUN(counts_what_is_lost);
     RUN(pauses_and_goes_on_after_an_opening);
     RUN(takes_nothing_for_wrong_while_others_write);
+    RUN(does_not_look_for_nodes_that_are_not_written);
     return TEST_END();
 }
