@@ -30,8 +30,8 @@
 #define SFS_NODE_BYTES 16384u
 #define SFS_VALUE_MAX 4608u
 #define SFS_NAME_BYTES_MAX 765u /* of entries: 255 UTF-16 units as UTF-8 */
-#define SFS_SUM_BYTES 16384u /* one checksum for each 16 KiB of an uncompressed extent */
-#define SFS_EXTENT_MAX (1u << 20) /* the largest record size */
+#define SFS_SUM_BYTES 4096u /* one checksum for each 4 KiB of an uncompressed extent */
+#define SFS_EXTENT_MAX (256u << 10) /* the largest record size */
 #define SFS_SPACE_CHUNK 64u
 
 /* Where the head and the data of a disk of `size` bytes lie. TOO_SMALL below 32 MiB. */
@@ -266,12 +266,12 @@ int sfs_summary_decode(const uint8_t *in, size_t avail, uint32_t group, uint64_t
                        uint64_t generation, struct sfs_summary *s);
 /* Entry i of a summary that was decoded from `in`; bounds are checked against s->length. */
 int sfs_summary_entry(const uint8_t *in, const struct sfs_summary *s, uint32_t i, struct sfs_entry *e);
-/* Checksums: of an uncompressed extent, ceil(len / 16 KiB) of them; of a compressed one, one. */
+/* Checksums: of an uncompressed extent of data, ceil(len / 4 KiB) of them; of a compressed one, and of a node, one. */
 uint64_t sfs_extent_sum(const void *piece, size_t len, uint64_t id, uint64_t birth, uint32_t number);
 uint64_t sfs_unit_sum(const void *unit, size_t len, uint32_t group, uint32_t row, unsigned column);
 uint64_t sfs_sums_hash(const uint64_t *sums, unsigned count);
 
-/* Do the lengths, the compression and the number of checksums of an extent fit together? */
+/* Do the lengths, the compression and the number of checksums of an extent of data fit together? */
 bool sfs_extent_shape_ok(uint32_t stored, uint32_t raw, uint8_t compression, uint16_t sums);
 
 /* Values of the trees. */

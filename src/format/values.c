@@ -26,9 +26,11 @@ bool sfs_extent_shape_ok(uint32_t stored, uint32_t raw, uint8_t compression, uin
 
 static bool extent_ok(const struct sfs_extent *e)
 {
-    return e->kind <= 1 && e->place.group != SFS_NONE32 &&
-           (e->kind == 0 || (e->stored == SFS_NODE_BYTES && !e->compression)) &&
-           sfs_extent_shape_ok(e->stored, e->raw, e->compression, e->sum_count);
+    if (e->place.group == SFS_NONE32)
+        return false;
+    if (e->kind == 1)
+        return e->stored == SFS_NODE_BYTES && e->raw == SFS_NODE_BYTES && !e->compression && e->sum_count == 1;
+    return e->kind == 0 && sfs_extent_shape_ok(e->stored, e->raw, e->compression, e->sum_count);
 }
 
 uint32_t sfs_extent_encode(const struct sfs_extent *e, uint8_t *out)

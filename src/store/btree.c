@@ -37,7 +37,7 @@ static int need_by_id(struct sfs_store *s, struct sfs_need *need, uint32_t tree,
 {
     struct sfs_extent e;
     int err = sfs_extents_get(s, need, id, &e);
-    if (err == SCALEFS_E_NOENT || (err == SCALEFS_OK && (e.kind != 1 || e.sum_count != 1)))
+    if (err == SCALEFS_E_NOENT || (err == SCALEFS_OK && e.kind != 1))
         return SCALEFS_E_CORRUPT;
     if (err)
         return err;

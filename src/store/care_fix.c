@@ -174,7 +174,7 @@ int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
          * the space tree are told by their birth. */
         if (g->class == SFS_CLASS_METADATA &&
             (sfs_extent_lookup(s, h.id, &e) != SCALEFS_OK || e.place.group != h.group || e.place.offset != h.offset ||
-             e.birth != h.birth || e.sum_count != 1 || e.sums[0] != h.checksum))
+             e.birth != h.birth || e.kind != 1 || e.sums[0] != h.checksum))
             continue;
         if (best < 0 || h.birth > birth) {
             best = (int)c;

@@ -191,7 +191,7 @@ static int map_leaf(struct walk *w, struct sfs_key key, const uint8_t *value, ui
 {
     struct sfs_check *c = w->c;
     struct sfs_extent e;
-    if (key.type || key.b || sfs_extent_decode(value, len, &e) != SCALEFS_OK || (e.kind == 1 && e.sum_count != 1) || e.kind > 1 ||
+    if (key.type || key.b || sfs_extent_decode(value, len, &e) != SCALEFS_OK ||
         (c->count && c->seen[c->count - 1].id >= key.a)) {
         sfs_check_say(c, false, "The entry of extent %llu in the extent map makes no sense.", (unsigned long long)key.a);
         return SCALEFS_OK;

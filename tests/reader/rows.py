@@ -11,7 +11,7 @@ import gf256
 from blocks import BLOCK, Bad, Cursor, H
 
 SUMMARY_MAGIC = 0x53534653
-PIECE = 16 << 10  # an uncompressed extent has a checksum for each
+PIECE = 4 << 10  # an uncompressed extent has a checksum for each
 
 
 class Disk:

@@ -71,7 +71,7 @@ static struct sfs_config_record some_config(void)
     r.compression = test_below(2);
     r.zstd_level = (int8_t)test_random();
     r.width_cap = 1 + test_below(64);
-    r.record_bytes = 4096u << test_below(9);
+    r.record_bytes = 4096u << test_below(7);
     r.next_disk = (uint32_t)test_below(SFS_NONE16);
     r.created_ns = (int64_t)test_random();
     r.extents_repaired = test_random();

@@ -19,7 +19,7 @@ static struct sfs_entry some_entry(uint32_t first, uint32_t length)
         e.stored = SFS_EXTENT_MAX;
     e.compression = test_below(2);
     e.raw = e.compression ? e.stored + (uint32_t)test_below(SFS_EXTENT_MAX - e.stored + 1) : e.stored;
-    e.sums = e.compression ? 1 : (e.raw + 16383) / 16384;
+    e.sums = e.compression ? 1 : (e.raw + 4095) / 4096;
     e.sums_hash = test_random();
     e.volume = (uint32_t)test_random();
     e.inode = test_random();
