@@ -494,6 +494,7 @@ void scalefs_control_closed(struct scalefs_control *control, int error)
 {
     if (!control)
         return;
+    unpublish(control); /* who is told may mount it again at once */
     pthread_mutex_lock(&control->lock);
     SFS_ASSERT(control->state == CLOSING && !control->inside);
     control->closed = true;
@@ -507,7 +508,8 @@ void scalefs_control_stop(struct scalefs_control *control)
     if (!control)
         return;
     scalefs_control_closing(control);
-    unpublish(control);
+    if (!control->closed)
+        unpublish(control);
     pthread_mutex_lock(&control->lock);
     control->state = STOPPED;
     pthread_cond_broadcast(&control->changed);

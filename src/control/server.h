@@ -10,7 +10,8 @@
  * The order of closing:
  *     scalefs_control_closing(control);              no request touches the pool any more
  *     error = scalefs_pool_close(pool, ...);
- *     scalefs_control_closed(control, error);        those who asked for it learn how it went
+ *     scalefs_control_closed(control, error);        those who asked for it learn how it went;
+ *                                                    the socket is gone, and another may start
  *     scalefs_control_stop(control);
  * With scalefs_control_stop alone, before scalefs_pool_close, they wait for the process to end
  * instead.
