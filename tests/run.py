@@ -38,6 +38,11 @@ TAP = re.compile(r"^(not )?ok\b(.*)")
 WANTED = re.compile(r"#\s*SKIP\b", re.I)
 
 
+def telling(output):
+    """The end of what a program printed, without the cases that passed."""
+    return [line for line in output.split("\n") if line and not line.startswith("ok ")][-60:]
+
+
 class Suite:
     """The counts of one stage."""
 
@@ -50,9 +55,8 @@ class Suite:
     def fail(self, what, output=""):
         self.failed += 1
         print(f"not ok {self.name}: {what}")
-        for line in output.rstrip().split("\n")[-60:]:
-            if line:
-                print("  |", line)
+        for line in telling(output):
+            print("  |", line)
         sys.stdout.flush()
 
     def skip(self, what):
@@ -78,7 +82,7 @@ class Suite:
             self.fail(f"{name}: not done after {seconds_allowed} s", output)
         elif bad:
             print(f"not ok {self.name}: {name}: {', '.join(bad)}")
-            print("  | " + "\n  | ".join(output.rstrip().split("\n")[-60:]), flush=True)
+            print("  | " + "\n  | ".join(telling(output)), flush=True)
         elif status != 0:
             self.fail(f"{name}: ended with status {status}", output)
         elif not count:

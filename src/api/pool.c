@@ -29,7 +29,8 @@ static int open_disks(struct scalefs_pool *pool, const struct sfs_api_search *s,
                       const struct sfs_uuid *uuid, bool read_only, struct sfs_disk **disks,
                       size_t *count, struct scalefs_error_info *info)
 {
-    unsigned flags = SFS_DISK_EXCLUSIVE | (read_only ? (unsigned)SFS_DISK_READ_ONLY : 0u);
+    unsigned flags = SFS_DISK_EXCLUSIVE | SFS_DISK_PATIENT |
+                     (read_only ? (unsigned)SFS_DISK_READ_ONLY : 0u);
     int err = SCALEFS_OK;
     *count = 0;
     for (size_t i = 0; !err && i < s->count; i++) {

@@ -15,6 +15,8 @@
 #include "base/assert.h"
 #include "disk/native.h"
 
+enum { PATIENCE_NS = 2000000000, PATIENCE_PAUSE_NS = 10000000 };
+
 bool sfs_disk_is_gone(const struct sfs_disk *disk)
 {
     return __atomic_load_n(&disk->gone, __ATOMIC_RELAXED);
@@ -168,7 +170,17 @@ int sfs_disk_open(struct sfs_env *env, const char *path, unsigned flags, struct 
     *disk = NULL;
     if (!path[0])
         return sfs_refuse(info, SCALEFS_E_INVAL, "A disk without a name cannot be opened.");
-    return sfs_native_open(env, path, flags, disk, info);
+    uint64_t until = sfs_now_ns(env) + PATIENCE_NS;
+    for (;;) {
+        struct scalefs_error_info why = {0};
+        int r = sfs_native_open(env, path, flags, disk, &why);
+        if (r != SCALEFS_E_BUSY || !(flags & SFS_DISK_PATIENT) || sfs_now_ns(env) >= until) {
+            if (r && info)
+                *info = why;
+            return r;
+        }
+        sfs_task_sleep(env, PATIENCE_PAUSE_NS);
+    }
 }
 
 void sfs_disk_close(struct sfs_disk *disk)

@@ -114,9 +114,16 @@ void **sfs_io_backend(struct sfs_io_batch *batch, const struct sfs_disk *disk);
  * SFS_DISK_EXCLUSIVE: nobody else (not even another ScaleFS) can open it exclusively: O_EXCL on block
  * devices, a lock on files; BUSY when somebody has. SFS_DISK_THREADS: by a pool of threads even where
  * io_uring works (SCALEFS_IO=threads in the environment does the same for all disks; elsewhere than
- * on Linux neither means anything). TOO_SMALL: a file of less than 4096 bytes; GONE: a device without
+ * on Linux neither means anything). SFS_DISK_PATIENT: BUSY only after two seconds: a process that was
+ * killed lets go of its files a moment after it is gone, when the kernel has ended its transfers; the
+ * caller must have the time. TOO_SMALL: a file of less than 4096 bytes; GONE: a device without
  * a medium; NOTSUP: a host-managed zoned disk, or neither file nor block device. */
-enum sfs_disk_open_flags { SFS_DISK_READ_ONLY = 1, SFS_DISK_EXCLUSIVE = 2, SFS_DISK_THREADS = 4 };
+enum sfs_disk_open_flags {
+    SFS_DISK_READ_ONLY = 1,
+    SFS_DISK_EXCLUSIVE = 2,
+    SFS_DISK_THREADS = 4,
+    SFS_DISK_PATIENT = 8,
+};
 int sfs_disk_open(struct sfs_env *env, const char *path, unsigned flags, struct sfs_disk **disk,
                   struct scalefs_error_info *info);
 void sfs_disk_close(struct sfs_disk *disk);

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from lib_cli import NOBODY, Folder, have_root, holders, servers
-from lib_pool import MIB, SCALEFS, case, equal, finish, have_fuse, noise, skip
+from lib_pool import MIB, SCALEFS, case, equal, finish, have_fuse, noise, skip, wait_for_end, wait_until_free
 
 KINDS = {"rebuild", "remove", "replace", "rebalance", "convert", "resize", "compact", "scrub"}
 
@@ -84,8 +84,7 @@ class Mounted:
         """kill -9, and the mount taken away as after a start of the computer."""
         server = self.server()
         os.kill(server, signal.SIGKILL)
-        while os.path.exists(f"/proc/{server}/exe"):
-            time.sleep(0.01)
+        wait_for_end(server)
         self.folder.good("unmount", self.point)
 
 
@@ -343,8 +342,7 @@ def umount_by_the_kernel_is_as_good():
         m.write("file", b"content")
         server = m.server()
         subprocess.run(["umount", m.point], check=True, timeout=60)
-        while os.path.exists(f"/proc/{server}/exe"):
-            time.sleep(0.01)
+        wait_for_end(server)
     equal(json.loads(f.good("check", *disks, "--json"))["check"]["files"], 1)
 
 
@@ -360,8 +358,8 @@ def a_server_that_was_killed():
     m.write("file", b"durable")
     server = m.server()
     os.kill(server, signal.SIGKILL)
-    while os.path.exists(f"/proc/{server}/exe"):
-        time.sleep(0.01)
+    wait_for_end(server)
+    wait_until_free(*disks)
     equal(len(os.listdir(f.sockets)), 1, "sockets")
     f.good("unmount", point)
     equal(os.listdir(f.sockets), [])

@@ -7,6 +7,7 @@ Environment: SCALEFS (the command), SCRATCH (a folder of this run's own).
 E2E_MOUNT=DIR runs the cases that only need files in that directory, on any file system.
 E2E_PATIENCE=N multiplies all time limits, for larger versions of the tests.
 """
+import fcntl
 import hashlib
 import json
 import os
@@ -46,6 +47,26 @@ def _report(good, name, more=""):
     _number += 1
     _failed += not good
     print(f"{'' if good else 'not '}ok {_number} - {name}{more}", flush=True)
+
+
+def wait_for_end(pid):
+    """Until a process that was told to end holds nothing any more: it is gone, or a zombie without further threads."""
+    try:
+        while True:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+                state = f.read().rpartition(")")[2].split()[0]
+            if state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1:
+                return
+            time.sleep(0.005)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+
+
+def wait_until_free(*files):
+    """Until nobody has a lock on these disks: the kernel ends the transfers of a killed server a moment after it is gone."""
+    for path in files:
+        with open(path, "rb") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
 
 
 def skip(name, why):
@@ -240,8 +261,7 @@ class Pool:
             except ProcessLookupError:
                 pass
         for pid in pids:
-            while os.path.exists(f"/proc/{pid}/exe"):
-                time.sleep(0.005)
+            wait_for_end(pid)
         if subprocess.run(["mountpoint", "-q", self.mount_point], check=False).returncode == 0 or pids:
             if os.geteuid() == 0:
                 subprocess.run(["umount", "-l", self.mount_point], capture_output=True, check=False)

@@ -365,6 +365,30 @@ static void grows(void)
     end_disk(disk, "disk");
 }
 
+static void let_go(void *disk)
+{
+    sfs_task_sleep(env, 50000000);
+    sfs_disk_close(disk);
+}
+
+/* Somebody who is just ending is waited for; somebody who stays is not waited for long. */
+static void patient(void)
+{
+    struct sfs_disk *first = make_disk("disk", MIB, engine | SFS_DISK_EXCLUSIVE), *second;
+    struct scalefs_error_info info = {0};
+    struct sfs_task *task;
+    unsigned how = engine | SFS_DISK_EXCLUSIVE | SFS_DISK_PATIENT;
+    REQUIRE(first);
+    REQUIRE_OK(sfs_task_start(env, "let_go", let_go, first, &task));
+    if (CHECK_OK(sfs_disk_open(env, in_folder("disk"), how, &second, &info))) {
+        CHECK_EQ(info.error, SCALEFS_OK); /* no word of the attempts before */
+        sfs_task_join(env, task);
+        CHECK_EQ(sfs_disk_open(env, in_folder("disk"), how, &first, &info), SCALEFS_E_BUSY);
+        CHECK_EQ(info.error, SCALEFS_E_BUSY);
+        end_disk(second, "disk");
+    }
+}
+
 static void exclusive(void)
 {
     struct sfs_disk *first = make_disk("disk", MIB, engine | SFS_DISK_EXCLUSIVE), *second;
@@ -625,6 +649,7 @@ int main(int argc, char **argv)
         RUN(disappears);
         RUN(grows);
         RUN(exclusive);
+        RUN(patient);
         RUN(read_only);
         RUN(discards);
         RUN(opening);
