@@ -81,12 +81,17 @@ uint8_t sfs_unit_log2_for(enum sfs_class class, unsigned k, uint8_t column_log2)
     return log2;
 }
 
+unsigned sfs_groups_failover(const struct sfs_pool *pool)
+{
+    return pool->config.failover > pool->failover_told ? pool->config.failover : pool->failover_told;
+}
+
 static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, uint8_t log2,
                   struct sfs_placement *placement)
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
     uint32_t reserve[SFS_DISKS_MAX];
-    struct sfs_placement_wish wish = {class, pool->config.failover, pool->config.optimize,
+    struct sfs_placement_wish wish = {class, sfs_groups_failover(pool), pool->config.optimize,
                                       pool->config.width_cap, (unsigned)pool->config.next_generation};
     bool modest = !use_reserve && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
     sfs_placement_disks(pool, disks);

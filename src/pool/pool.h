@@ -192,6 +192,9 @@ void sfs_member_wipe(struct sfs_pool *pool, struct sfs_disk *disk);
 /* --- groups (groups.c) -------------------------------------------------------------------------------- */
 struct sfs_group *sfs_group_of(struct sfs_pool *pool, uint32_t group);             /* locked; NULL: none */
 bool sfs_group_copy(struct sfs_pool *pool, uint32_t group, struct sfs_group_record *copy); /* takes the lock itself: unlocked */
+/* How many failures groups must bear: as is wished, and as the newest durable record says while it says more. A lower wish that
+ * cannot be recorded is taken back; until then nothing is made or given up for it. locked */
+unsigned sfs_groups_failover(const struct sfs_pool *pool);
 /* Chooses columns by the placement function (sfs_member_usable), allocates atoms, makes the group in
  * memory, not yet `allocating`. NOSPC when there is no room: data and landing groups leave the reserve (room for one
  * metadata, one system and one cleaner group) alone unless `use_reserve`. locked. */

@@ -20,12 +20,12 @@ static bool holds_nodes(uint8_t class)
     return class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA;
 }
 
-/* Parity columns that a new group of this class would get, if `members` members were there. */
-static unsigned parity_for(const struct sfs_pool *pool, unsigned members, uint8_t class)
+/* Parity columns that a group of this class has with this failover, if `members` members are there. */
+static unsigned parity_for(unsigned failover, unsigned members, uint8_t class)
 {
     if (members < 2)
         return 0;
-    unsigned m = pool->config.failover < members - 1 ? pool->config.failover : members - 1;
+    unsigned m = failover < members - 1 ? failover : members - 1;
     return m == 0 && holds_nodes(class) ? 1 : m;
 }
 
@@ -35,13 +35,13 @@ static unsigned wanted(const struct sfs_pool *pool, uint8_t class)
     unsigned usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
         usable += sfs_member_usable(&pool->members[i]);
-    return parity_for(pool, usable, class);
+    return parity_for(pool->config.failover, usable, class);
 }
 
 /* No more: absent members will come back. */
 static unsigned most(const struct sfs_pool *pool, uint8_t class)
 {
-    unsigned m = parity_for(pool, sfs_care_staying(pool), class);
+    unsigned m = parity_for(sfs_groups_failover(pool), sfs_care_staying(pool), class);
     return m == 0 && holds_nodes(class) ? 1 : m; /* both copies on one disk */
 }
 

@@ -260,6 +260,57 @@ static bool task_of(struct sfs_store *s, enum scalefs_task_kind kind, struct sca
     return false;
 }
 
+/* --- a wish that is not recorded yet --- */
+
+static unsigned parity_of_new(struct world *w, struct sfs_store *s)
+{
+    struct sfs_group *g;
+    sfs_store_lock(s);
+    MUST(w, sfs_group_make(s->pool, SFS_CLASS_DATA, true, &g));
+    unsigned m = g->record.m;
+    sfs_group_free(s->pool, g);
+    sfs_store_unlock(s);
+    return m;
+}
+
+static unsigned to_convert(struct sfs_store *s)
+{
+    unsigned count = 0;
+    sfs_store_lock(s);
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        count += s->pool->groups[i] && sfs_care_converts(s->care, s->pool->groups[i]);
+    sfs_store_unlock(s);
+    return count;
+}
+
+static void less(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, 7, false);
+    take_care(w, s);
+    NEED_EQ(w, parity_of_new(w, s), 2);
+    s->pool->config.failover = 1; /* as a verb does before its commit, which may fail yet */
+    s->pool->config_dirty = true;
+    NEED_EQ(w, parity_of_new(w, s), 2);
+    NEED_EQ(w, to_convert(s), 0);
+    MUST(w, sfs_store_commit(s));
+    NEED_EQ(w, parity_of_new(w, s), 1);
+    NEED(w, to_convert(s) > 0);
+    s->pool->config.failover = 2; /* more is better at once */
+    NEED_EQ(w, parity_of_new(w, s), 2);
+    s->pool->config.failover = 1;
+    done(w, s, arg);
+    sync_and_close(w, s);
+}
+
+static void less_redundancy_waits_for_the_record(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 2);
+    live(&w, less, &c);
+    world_deinit(&w);
+}
+
 /* What is to be done is known from the beginning, what was done only rises, and at the end they agree. */
 static void follow(struct world *w, struct sfs_store *s, enum scalefs_task_kind kind)
 {
@@ -358,6 +409,7 @@ int main(int argc, char **argv)
     RUN(one_disk_to_many_and_back);
     RUN(goes_on_after_every_cut);
     RUN(more_protection_writes_parity_alone);
+    RUN(less_redundancy_waits_for_the_record);
     RUN(progress_is_told);
     RUN(too_much_is_refused);
     return TEST_END();
