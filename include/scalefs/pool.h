@@ -125,6 +125,8 @@ struct scalefs_status {
     int zstd_level;
     uint32_t record_bytes;
     bool read_only;
+    bool paused;            /* changes of the configuration halt (scalefs_pool_pause, task 0) */
+    uint64_t rate;          /* bytes a second that they move at most; 0: no limit */
     uint64_t raw, usable, used, free;
     uint64_t extents_repaired, extents_lost;
     size_t disk_count, task_count;
@@ -159,6 +161,17 @@ int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const 
 int scalefs_pool_offline(struct scalefs_pool *pool, const char *disk, struct scalefs_error_info *info);
 /* `disk` may be the path at which an absent member is found again. */
 int scalefs_pool_online(struct scalefs_pool *pool, const char *disk, struct scalefs_error_info *info);
+
+/* Changes of the configuration halt, or go on again: all of them (task 0), or the task of that id in the status (of a scrub: the
+ * scrub). Durable when it returns, so a restart does not end it. What is being moved stays where it was. NOENT: no such
+ * task; INVAL: a task that cannot be paused. */
+int scalefs_pool_pause(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info);
+int scalefs_pool_resume(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info);
+/* Takes back a change that is going on, or all that are (task 0): what is wished is what it was before. A disk that was leaving
+ * stays, one that was joining or was to replace another leaves, failover and optimize are those of before; what was
+ * moved already moves back in the background. A scrub is stopped. Durable when it returns. NOENT: there is none; INVAL: it cannot be
+ * taken back; TOO_FEW, NOSPC: the pool could not hold its files so. */
+int scalefs_pool_cancel(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info);
 
 enum scalefs_scrub_verb { SCALEFS_SCRUB_START, SCALEFS_SCRUB_PAUSE, SCALEFS_SCRUB_RESUME, SCALEFS_SCRUB_STOP };
 int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,

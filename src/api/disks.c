@@ -218,3 +218,21 @@ int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
     int err = begin(pool, pool, info);
     return err ? err : sfs_api_explain(info, sfs_care_scrub(pool->store, verb, info));
 }
+
+int scalefs_pool_pause(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
+{
+    int err = begin(pool, pool, info);
+    return sfs_api_explain(info, err ? err : sfs_care_pause(pool->store, task, info));
+}
+
+int scalefs_pool_resume(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
+{
+    int err = begin(pool, pool, info);
+    return sfs_api_explain(info, err ? err : sfs_care_resume(pool->store, task, info));
+}
+
+int scalefs_pool_cancel(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
+{
+    int err = begin(pool, pool, info);
+    return sfs_api_explain(info, err ? err : sfs_care_cancel(pool->store, task, info));
+}

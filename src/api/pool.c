@@ -9,6 +9,7 @@
 #include "base/text.h"
 
 #define WAIT_NS 200000000u
+#define RATE_LEAST (64u << 10)
 
 /* --- open
  * --------------------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ static int parse_setting(struct sfs_config_record *c, const char *key, const cha
         return parse_record(c, value, info);
     return sfs_refuse(info, SCALEFS_E_INVAL,
                       "There is no setting \"%s\" that could be changed; there are verify, "
-                      "compression, record, failover and optimize.",
+                      "compression, record, rate, failover and optimize.",
                       key);
 }
 
@@ -282,6 +283,15 @@ static int set_layout(struct scalefs_pool *pool, const char *key, const char *va
     return sfs_care_configure(pool->store, -1, number, info);
 }
 
+static int set_rate(struct scalefs_pool *pool, const char *value, struct scalefs_error_info *info)
+{
+    uint64_t rate = 0;
+    if (strcmp(value, "off") && (sfs_size_parse(value, &rate) || rate < RATE_LEAST))
+        return sfs_refuse(info, SCALEFS_E_INVAL,
+                          "rate is \"off\", or the bytes a second that changes move at most, 64K or more, not \"%s\".", value);
+    return sfs_care_limit(pool->store, rate, info);
+}
+
 static void take_settings(struct sfs_config_record *to, const struct sfs_config_record *from)
 {
     to->verify = from->verify;
@@ -301,6 +311,8 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
         return sfs_api_explain(info, SCALEFS_E_ROFS);
     if (!strcmp(key, "failover") || !strcmp(key, "optimize"))
         return sfs_api_explain(info, set_layout(pool, key, value, info));
+    if (!strcmp(key, "rate"))
+        return sfs_api_explain(info, set_rate(pool, value, info));
     struct sfs_pool *p = pool->pool;
     sfs_mutex_lock(&p->lock);
     struct sfs_config_record before = p->config, wanted = p->config;

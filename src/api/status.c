@@ -50,6 +50,8 @@ static void fill_pool(struct sfs_pool *pool, struct whole *w)
     s->compression = pool->config.compression;
     s->zstd_level = pool->config.zstd_level;
     s->record_bytes = pool->config.record_bytes;
+    s->paused = pool->config.paused & SFS_PAUSED_ALL;
+    s->rate = pool->config.rate;
     s->extents_repaired = pool->config.extents_repaired;
     s->extents_lost = pool->config.extents_lost;
     for (unsigned i = 0; i < pool->member_count; i++)

@@ -44,7 +44,11 @@ static void show_config(const struct sfs_value *config, const struct sfs_value *
     if (strcmp(compression, "off"))
         fprintf(to, ":%llu", (unsigned long long)sfs_value_u64(more, "zstd_level", 0));
     sfs_size_format(sfs_value_u64(more, "record_bytes", 0), record);
-    fprintf(to, ", record %s\n", record);
+    fprintf(to, ", record %s", record);
+    sfs_size_format(sfs_value_u64(more, "rate", 0), record);
+    if (sfs_value_u64(more, "rate", 0))
+        fprintf(to, ", rate %s/s", record);
+    fputs(sfs_value_bool(more, "paused", false) ? ", changes paused\n" : "\n", to);
 }
 
 static void show_capacity(const struct sfs_value *capacity, FILE *to)

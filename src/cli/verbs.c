@@ -70,6 +70,7 @@ static const struct sfs_cli_verb verbs[] = {
      "  verify=checksum|parity      parity: every read also checks the parity of its row\n"
      "  compression=off|zstd[:1-19] of what is written from now on\n"
      "  record=SIZE                 16K to 256K, of files written from now on\n"
+     "  rate=off|SIZE               bytes a second that changes of the pool move at most\n"
      "  failover=N                  how many disks may fail with nothing lost\n"
      "  optimize=HOW                space, balanced, performance, or a number between\n"
      "All are changed, or none. What is stored follows the last two while the pool is in use.\n"
@@ -103,6 +104,16 @@ static const struct sfs_cli_verb verbs[] = {
     {"scrub", "scalefs scrub POOL [--wait]\nscalefs scrub POOL pause|resume|stop",
      "read and verify everything, repair what is wrong",
      "Exit status 3 with --wait: the pool needs attention.\n", wait_options, 1, 2, sfs_cli_scrub},
+    {"pause", "scalefs pause POOL [TASK]", "halt changes of the pool that are going on",
+     "Without TASK all of them, with it that one of `scalefs status`. They stay so over a restart.\n", common_options, 1, 2,
+     sfs_cli_pause},
+    {"resume", "scalefs resume POOL [TASK] [--wait]", "let them go on", "  --wait          until they are done\n", wait_options, 1, 2,
+     sfs_cli_resume},
+    {"cancel", "scalefs cancel POOL [TASK] [--wait]", "take a change back that is going on",
+     "Without TASK all that are going on, with it that one of `scalefs status`. What was moved already\n"
+     "moves back. Disks that failed do not come back by it.\n"
+     "  --wait          until all is as it was\n",
+     wait_options, 1, 2, sfs_cli_cancel},
     {"wait", "scalefs wait POOL", "until nothing is left to do",
      "Exit status 3: the pool needs attention.\n", common_options, 1, 1, sfs_cli_wait},
     {"check", "scalefs check DISK… [--json]",
@@ -131,9 +142,6 @@ static const struct {
                "take its place."},
     {"plan", "it cannot tell what a change would cost. A verb that is refused says why, and changes "
              "nothing."},
-    {"pause", "only a scrub can be paused: `scalefs scrub POOL pause`."},
-    {"resume", "only a scrub can be resumed: `scalefs scrub POOL resume`."},
-    {"cancel", "only a scrub can be ended early: `scalefs scrub POOL stop`."},
     {"recover", "it cannot get files out of a pool that does not open. Try `scalefs mount DISK… "
                 "MOUNTPOINT --read-only --degraded`."},
     {"snapshot", "it has no snapshots. Keep copies of the files elsewhere."},

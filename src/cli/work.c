@@ -32,12 +32,13 @@ static const struct sfs_value *tasks_of(const struct sfs_value *answer)
     return sfs_value_get(sfs_value_get(answer, "status"), "tasks");
 }
 
-/* After waiting: work that is blocked wants attention even in a healthy pool. */
+/* After waiting: work that is blocked, or a change that is paused, wants attention even in a healthy pool. */
 static int attention_after_wait(const struct sfs_value *answer)
 {
     const struct sfs_value *tasks = tasks_of(answer);
     for (const struct sfs_value *t = tasks ? tasks->first : NULL; t; t = t->next)
-        if (!strcmp(sfs_value_string(t, "state", ""), "blocked"))
+        if (!strcmp(sfs_value_string(t, "state", ""), "blocked") ||
+            (!strcmp(sfs_value_string(t, "state", ""), "paused") && strcmp(sfs_value_string(t, "kind", ""), "scrub")))
             return SFS_CLI_ATTENTION;
     return sfs_cli_attention(answer);
 }
@@ -272,4 +273,40 @@ int sfs_cli_wait(struct sfs_cli *cli, const struct sfs_cli_args *args)
                     status ? "Nothing is left that can be done now, but the pool needs attention."
                            : "Nothing is left to do.",
                     status);
+}
+
+/* pause, resume, cancel. `begun`, `ended`: what is said of work that goes on, and of work that was waited for. */
+static int on_task(struct sfs_cli *cli, const struct sfs_cli_args *args, const char *verb, bool work, const char *begun,
+                   const char *ended)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = work};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    unsigned task = 0;
+    const char *word = args->count > 1 ? args->words[1] : NULL;
+    if (word && (sscanf(word, "%9u", &task) != 1 || word[strspn(word, "0123456789")] || !task))
+        return sfs_cli_usage(cli, "%s is no task. `scalefs status` shows their numbers.", word);
+    sfs_cli_request(&request, verb);
+    sfs_json_u64(&request, "task", task);
+    sfs_json_bool(&request, "wait", work && sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    if (status)
+        return status;
+    return work ? say_begun(cli, args, answer, begun, ended) : say_done(cli, answer, begun, SFS_CLI_DONE);
+}
+
+int sfs_cli_pause(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    return on_task(cli, args, "pause", false, "Paused, also over a restart. `scalefs resume` lets it go on.", NULL);
+}
+
+int sfs_cli_resume(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    return on_task(cli, args, "resume", true, "The work goes on.", "Resumed, and done.");
+}
+
+int sfs_cli_cancel(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    return on_task(cli, args, "cancel", true, "Taken back. What was moved already moves back; `scalefs status` tells how far it is.",
+                   "Taken back, and what was moved is back.");
 }

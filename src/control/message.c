@@ -135,6 +135,8 @@ void sfs_message_put_status(struct sfs_json *json, const struct scalefs_status *
     sfs_json_i64(json, "zstd_level", status->zstd_level);
     sfs_json_u64(json, "record_bytes", status->record_bytes);
     sfs_json_bool(json, "read_only", status->read_only);
+    sfs_json_bool(json, "paused", status->paused);
+    sfs_json_u64(json, "rate", status->rate);
     if (before)
         put_repairs(json, "before", before);
     sfs_json_end(json);

@@ -104,6 +104,10 @@ static bool value_now(const struct scalefs_status *s, const char *key, char *tex
         snprintf(text, size, "off");
     else if (!strcmp(key, "record"))
         snprintf(text, size, "%u", (unsigned)s->record_bytes);
+    else if (!strcmp(key, "rate") && !s->rate)
+        snprintf(text, size, "off");
+    else if (!strcmp(key, "rate"))
+        snprintf(text, size, "%llu", (unsigned long long)s->rate);
     else if (!strcmp(key, "failover"))
         snprintf(text, size, "%u", s->failover);
     else if (!strcmp(key, "optimize"))
@@ -217,6 +221,31 @@ static int run_scrub(struct run *r)
     return bad_request(r, "action");
 }
 
+/* pause, resume, cancel */
+static int run_task(struct run *r, int (*call)(struct scalefs_pool *, unsigned, struct scalefs_error_info *))
+{
+    uint64_t task = sfs_value_u64(r->request, "task", 0);
+    if (task > UINT32_MAX)
+        return bad_request(r, "task");
+    int error = call(r->pool, (unsigned)task, &r->info);
+    return error ? error : wait_if_asked(r);
+}
+
+static int run_pause(struct run *r)
+{
+    return run_task(r, scalefs_pool_pause);
+}
+
+static int run_resume(struct run *r)
+{
+    return run_task(r, scalefs_pool_resume);
+}
+
+static int run_cancel(struct run *r)
+{
+    return run_task(r, scalefs_pool_cancel);
+}
+
 static const struct verb {
     const char *name;
     int (*run)(struct run *r);
@@ -225,6 +254,7 @@ static const struct verb {
     {"add", run_add},         {"remove", run_remove},
     {"replace", run_replace}, {"offline", run_offline}, {"online", run_online},
     {"scrub", run_scrub},     {"wait", wait_done},
+    {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
 };
 
 static const struct verb *find_verb(const char *name)

@@ -149,7 +149,11 @@ struct sfs_config_record {
     uint32_t record_bytes, next_disk;
     int64_t created_ns;
     uint64_t extents_repaired, extents_lost, next_generation;
+    uint64_t rate;                       /* bytes a second that changes move at most; 0: as fast as they can */
+    uint8_t paused;                      /* a set of sfs_paused */
+    uint8_t was_failover, was_optimize;  /* what was wished when the groups were last what is wished */
 };
+enum sfs_paused { SFS_PAUSED_ALL = 1, SFS_PAUSED_CONVERT = 2, SFS_PAUSED_REBALANCE = 4 };
 #define SFS_ROLE_METADATA 1u /* the last one that is known: disks of others get no columns */
 /* Is the disk there, and what is to become of it: two things. */
 enum sfs_presence { SFS_DISK_ONLINE, SFS_DISK_ABSENT };
@@ -166,6 +170,9 @@ struct sfs_disk_record {
     uint16_t replaced_by;
     char station[SFS_NAME_MAX + 1];
     char path[256]; /* cut to 255 bytes: a hint */
+    uint64_t wanted_size; /* no column ends behind what a disk of this size has, or it is to move */
+    uint64_t device_size; /* of the device when it was last looked at */
+    uint8_t paused;       /* what is to leave it stays for now */
 };
 struct sfs_tenure_record {
     uint64_t id, base_txn, first_txn, host; /* base: of the record that the opening went on from */

@@ -168,8 +168,10 @@ void sfs_config_to_text(struct sfs_text *t, const struct sfs_config_record *r)
                     compression_name(r->compression), r->zstd_level, r->width_cap, r->record_bytes,
                     r->next_disk);
     put_time_ns(t, "created", r->created_ns);
-    sfs_text_printf(t, " repaired %" PRIu64 " lost %" PRIu64 " next_generation %" PRIu64,
-                    r->extents_repaired, r->extents_lost, r->next_generation);
+    sfs_text_printf(t, " repaired %" PRIu64 " lost %" PRIu64 " next_generation %" PRIu64 " rate %" PRIu64
+                    " paused %u was failover %u optimize %u",
+                    r->extents_repaired, r->extents_lost, r->next_generation, r->rate, r->paused, r->was_failover,
+                    r->was_optimize);
 }
 
 void sfs_diskrec_to_text(struct sfs_text *t, const struct sfs_disk_record *r)
@@ -190,6 +192,7 @@ void sfs_diskrec_to_text(struct sfs_text *t, const struct sfs_disk_record *r)
         sfs_text_printf(t, " replaced by %u", r->replaced_by);
     put_name(t, "station", r->station, strlen(r->station));
     put_name(t, "path", r->path, strlen(r->path));
+    sfs_text_printf(t, " wanted %" PRIu64 " device %" PRIu64 "%s", r->wanted_size, r->device_size, r->paused ? " paused" : "");
 }
 
 void sfs_tenure_to_text(struct sfs_text *t, const struct sfs_tenure_record *r)

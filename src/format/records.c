@@ -34,7 +34,8 @@ static bool config_ok(const struct sfs_config_record *r)
     return r->failover <= 31 && r->optimize <= 100 && r->verify <= 1 && r->compression <= 1 &&
            r->width_cap >= 1 && r->width_cap <= SFS_COLUMNS_MAX && r->record_bytes >= SFS_BLOCK &&
            r->record_bytes <= SFS_EXTENT_MAX && !(r->record_bytes & (r->record_bytes - 1)) &&
-           r->next_disk <= SFS_NONE16 && r->quorum <= 31 && r->settle <= 1;
+           r->next_disk <= SFS_NONE16 && r->quorum <= 31 && r->settle <= 1 && r->paused <= 7 && r->was_failover <= 31 &&
+           r->was_optimize <= 100;
 }
 
 void sfs_config_put(struct sfs_writer *w, const struct sfs_config_record *r)
@@ -56,6 +57,10 @@ void sfs_config_put(struct sfs_writer *w, const struct sfs_config_record *r)
     sfs_w64(w, r->extents_repaired);
     sfs_w64(w, r->extents_lost);
     sfs_w64(w, r->next_generation);
+    sfs_w64(w, r->rate);
+    sfs_w8(w, r->paused);
+    sfs_w8(w, r->was_failover);
+    sfs_w8(w, r->was_optimize);
     head_close(w, head);
 }
 
@@ -77,6 +82,11 @@ int sfs_config_get(const uint8_t *p, uint16_t len, struct sfs_config_record *r)
     r->extents_repaired = sfs_r64(&in);
     r->extents_lost = sfs_r64(&in);
     r->next_generation = sfs_r64(&in);
+    bool more = in.at < in.end; /* they came later */
+    r->rate = more ? sfs_r64(&in) : 0;
+    r->paused = more ? sfs_r8(&in) : 0;
+    r->was_failover = more ? sfs_r8(&in) : r->failover;
+    r->was_optimize = more ? sfs_r8(&in) : r->optimize;
     return whole(&in, good && config_ok(r));
 }
 
@@ -84,7 +94,8 @@ static bool diskrec_ok(const struct sfs_disk_record *r)
 {
     return r->index != SFS_NONE16 && r->presence <= SFS_DISK_ABSENT && r->wish <= SFS_WISH_JOIN &&
            sfs_atom_bytes_ok(r->layout, r->atom_bytes) &&
-           (r->sector_bytes == 512 || r->sector_bytes == 4096) && r->data_offset <= r->size;
+           (r->sector_bytes == 512 || r->sector_bytes == 4096) && r->data_offset <= r->size && r->data_offset <= r->wanted_size &&
+           r->wanted_size <= r->size && r->paused <= 1;
 }
 
 void sfs_diskrec_put(struct sfs_writer *w, const struct sfs_disk_record *r)
@@ -116,6 +127,9 @@ void sfs_diskrec_put(struct sfs_writer *w, const struct sfs_disk_record *r)
     sfs_w_copy(w, r->station, station);
     sfs_w16(w, (uint16_t)path);
     sfs_w_copy(w, r->path, path);
+    sfs_w64(w, r->wanted_size);
+    sfs_w64(w, r->device_size);
+    sfs_w8(w, r->paused);
     head_close(w, head);
 }
 
@@ -145,6 +159,10 @@ int sfs_diskrec_get(const uint8_t *p, uint16_t len, struct sfs_disk_record *r)
     bool good = sfs_text_get(&in, station, r->station, sizeof r->station);
     size_t path = sfs_r16(&in);
     good = good && sfs_text_get(&in, path, r->path, sizeof r->path);
+    bool more = in.at < in.end; /* they came later */
+    r->wanted_size = more ? sfs_r64(&in) : r->size;
+    r->device_size = more ? sfs_r64(&in) : r->size;
+    r->paused = more ? sfs_r8(&in) : 0;
     return whole(&in, good && diskrec_ok(r));
 }
 

@@ -44,7 +44,8 @@ static void configure(struct sfs_pool *pool, size_t count, const struct sfs_pool
     struct sfs_config_record *c = &pool->config;
     snprintf(c->name, sizeof c->name, "%s", how->name);
     c->failover = c->quorum = how->failover;
-    c->optimize = how->optimize;
+    c->optimize = c->was_optimize = how->optimize;
+    c->was_failover = how->failover;
     c->compression = 0;
     c->zstd_level = 1;
     c->width_cap = 16;

@@ -263,7 +263,7 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
     memset(record, 0, sizeof *record);
     record->index = index;
     record->uuid = label->disk;
-    record->size = size;
+    record->size = record->wanted_size = record->device_size = size;
     record->data_offset = g.data_offset;
     record->atoms = g.atoms;
     record->atom_bytes = label->atom_bytes;

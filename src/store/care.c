@@ -121,9 +121,17 @@ bool sfs_care_stops(struct sfs_care *care)
     return stops;
 }
 
+bool sfs_care_halts(struct sfs_care *care)
+{
+    sfs_store_lock(care->s);
+    bool halts = care->stopping || sfs_care_paused(care->s->pool, care->active);
+    sfs_store_unlock(care->s);
+    return halts;
+}
+
 int sfs_care_breathe(struct sfs_care *care)
 {
-    if (sfs_care_stops(care))
+    if (sfs_care_halts(care))
         return SCALEFS_E_CANCELED;
     (void)sfs_care_pack(care->s); /* logs must not wait for long work: they hold room */
     return SCALEFS_OK;

@@ -27,6 +27,15 @@ int sfs_care_add(struct sfs_store *store, struct sfs_disk *const *disks, const c
 int sfs_care_remove(struct sfs_store *store, uint16_t index, int failover, struct scalefs_error_info *info);
 /* How many disks may fail, how wide data is striped; negative: as it is. TOO_FEW, NOSPC with a sentence, nothing changed. */
 int sfs_care_configure(struct sfs_store *store, int failover, int optimize, struct scalefs_error_info *info);
+/* Changes halt until they are resumed, also over a restart: all of them, or one task of sfs_care_tasks (0: all). A scrub's task
+ * is paused as by sfs_care_scrub. NOENT, INVAL with a sentence, nothing changed. */
+int sfs_care_pause(struct sfs_store *store, unsigned task, struct scalefs_error_info *info);
+int sfs_care_resume(struct sfs_store *store, unsigned task, struct scalefs_error_info *info);
+/* The wish becomes what it was before the change (0: before all that are going on); what was moved for it moves back. NOENT, INVAL,
+ * TOO_FEW, NOSPC with a sentence, nothing changed. */
+int sfs_care_cancel(struct sfs_store *store, unsigned task, struct scalefs_error_info *info);
+/* Changes move at most so many bytes a second; 0: as many as they can beside others. */
+int sfs_care_limit(struct sfs_store *store, uint64_t rate, struct scalefs_error_info *info);
 /* The member goes offline (refused when data would be lost from reach: says so) or comes back at `disk`. */
 int sfs_care_offline(struct sfs_store *store, uint16_t index, struct scalefs_error_info *info);
 int sfs_care_online(struct sfs_store *store, struct sfs_disk *disk, struct scalefs_error_info *info);

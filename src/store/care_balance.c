@@ -191,25 +191,37 @@ static int first(struct sfs_care *care, struct sfs_care_move *move)
     return err;
 }
 
-/* Nothing is left to move. */
+/* Nothing is left to move: members that joined are as the others, and the wish is what a later one can be taken back to. */
 static bool settled(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
+    bool drains = false, news = false;
     sfs_store_lock(s);
     struct sfs_pool *pool = s->pool;
+    struct sfs_config_record *c = &pool->config;
     for (uint32_t i = 0; i < pool->group_cap; i++)
         if (pool->groups[i] && sfs_care_converts(care, pool->groups[i])) {
             sfs_store_unlock(s);
             return false;
         }
-    care->fixed_count = 0;
-    pool->config.settle = 0;
-    pool->config_dirty = true;
     for (unsigned i = 0; i < pool->member_count; i++)
-        if (pool->members[i].used && pool->members[i].disk)
-            sfs_member_joined(pool, pool->members[i].record.index);
+        drains = drains || sfs_care_drains(&pool->members[i]);
+    care->fixed_count = 0;
+    if (c->settle) {
+        c->settle = 0;
+        news = true;
+        for (unsigned i = 0; i < pool->member_count; i++)
+            if (pool->members[i].used && pool->members[i].disk)
+                sfs_member_joined(pool, pool->members[i].record.index);
+    }
+    if (!drains && (c->was_failover != c->failover || c->was_optimize != c->optimize)) {
+        c->was_failover = c->failover;
+        c->was_optimize = c->optimize;
+        news = true;
+    }
+    pool->config_dirty = pool->config_dirty || news;
     sfs_store_unlock(s);
-    return sfs_checkpoint(s, false, false, true) == SCALEFS_OK;
+    return news && sfs_checkpoint(s, false, false, true) == SCALEFS_OK;
 }
 
 bool sfs_care_balance_step(struct sfs_care *care)
@@ -217,11 +229,14 @@ bool sfs_care_balance_step(struct sfs_care *care)
     struct sfs_store *s = care->s;
     struct sfs_care_move m;
     sfs_store_lock(s);
-    if (!s->pool->config.settle || care->retry_soon || sfs_care_blocked(care, 0)) {
+    const struct sfs_config_record *c = &s->pool->config;
+    bool differs = c->was_failover != c->failover || c->was_optimize != c->optimize;
+    if (!(c->settle || differs) || care->retry_soon || sfs_care_blocked(care, 0) || sfs_care_paused(s->pool, SFS_CARE_CONVERT) ||
+        sfs_care_paused(s->pool, SFS_CARE_REBALANCE)) {
         sfs_store_unlock(s);
         return false;
     }
-    int err = first(care, &m);
+    int err = c->settle ? first(care, &m) : SCALEFS_E_NOENT;
     sfs_care_begin(care, SFS_CARE_REBALANCE);
     sfs_store_unlock(s);
     if (err == SCALEFS_E_NOENT)

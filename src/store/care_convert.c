@@ -152,6 +152,14 @@ static bool is_roomless(const struct sfs_care *care, const struct sfs_group *g)
     return false;
 }
 
+/* It is paused. locked */
+static bool is_paused(const struct sfs_care *care, const struct sfs_group *g)
+{
+    struct sfs_pool *pool = care->s->pool;
+    const struct sfs_member *leaves = g->record.state == SFS_GROUP_EVACUATING ? sfs_care_drained(pool, g) : NULL;
+    return sfs_care_paused(pool, leaves ? SFS_CARE_DRAIN + leaves->record.index : SFS_CARE_CONVERT);
+}
+
 /* The next one: what gives room first, then what lacks redundancy, then width. What is to be emptied takes nothing any more. locked */
 static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
 {
@@ -161,7 +169,7 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
         enum fit this = g && !g->moving ? fit_of(care, g) : FIT_GOOD;
-        if (this == FIT_GOOD || is_roomless(care, g) || (found && this >= *fit && this != FIT_EMPTY))
+        if (this == FIT_GOOD || is_paused(care, g) || is_roomless(care, g) || (found && this >= *fit && this != FIT_EMPTY))
             continue;
         if (this == FIT_EMPTY)
             sfs_group_evacuate(s, g);
@@ -297,7 +305,7 @@ static uint64_t live_of(struct sfs_care *care, const struct sfs_group_record *r)
 
 static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
 {
-    uint64_t bytes, before = live_of(care, g);
+    uint64_t bytes, before = live_of(care, g), began = sfs_now_ns(care->s->env);
     bool last;
     int err = sfs_empty_some(care->s, g, SFS_EMPTY_ROWS, &bytes, &last);
     sfs_care_moved(care, bytes);
@@ -305,6 +313,7 @@ static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
     uint64_t after = live_now(care->s->pool, g);
     sfs_care_did(care, before > after ? before - after : 0);
     sfs_store_unlock(care->s);
+    sfs_care_pace(care, bytes, began);
     if (!err && (g->class != SFS_CLASS_DATA || last))
         err = sfs_checkpoint(care->s, false, false, true);
     return err;

@@ -365,7 +365,8 @@ bool sfs_care_drain_step(struct sfs_care *care)
     for (unsigned there = 0; there < 2; there++)
         for (unsigned i = 0; i < s->pool->member_count; i++) {
             const struct sfs_member *m = &s->pool->members[i];
-            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index))
+            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index) &&
+                !sfs_care_paused(s->pool, SFS_CARE_DRAIN + m->record.index))
                 index[count++] = m->record.index;
         }
     sfs_store_unlock(s);

@@ -4,7 +4,8 @@
  * words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
  * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
- * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), column.c (one
+ * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), care_control.c (pausing, taking
+ * back, pace), column.c (one
  * column moves), scrub.c, check.c.
  *
  * Only the care task (or, in a store without background, one caller of sfs_care_step) makes steps, so steps never run
@@ -88,6 +89,9 @@ struct sfs_care {
     uint64_t column_total, column_done; /* of the column that is on its way */
     uint64_t balance_left, balance_at;  /* what is to be moved for evenness, and the commit after which that was found */
     bool balance_known;
+    uint64_t pace_ns;       /* until then the rate is used up */
+    uint64_t pace_asked;    /* the store's count of what users asked, when we looked last */
+    uint64_t pace_others_ns; /* when others were seen last */
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
     uint64_t *lost_ids; /* extents of files, not named yet */
@@ -105,6 +109,7 @@ struct sfs_care {
  * background by it. */
 bool sfs_care_step(struct sfs_store *s);
 bool sfs_care_stops(struct sfs_care *care); /* the store is closing. unlocked */
+bool sfs_care_halts(struct sfs_care *care); /* the same, or what is being done is paused. unlocked */
 /* Something changed that the task should look at. locked. */
 void sfs_care_wake(struct sfs_store *s);
 const char *sfs_care_blocked(const struct sfs_care *care, uint16_t member); /* NULL: not. locked */
@@ -132,6 +137,31 @@ size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsign
 
 /* --- care_wish.c: locked --- */
 unsigned sfs_care_staying(const struct sfs_pool *pool); /* members that are not to leave, absent ones too */
+/* All of a pool that a wish may change. A change is tried: remembered, made in memory, judged, taken back or recorded. */
+struct sfs_wish_all {
+    struct sfs_config_record config;
+    struct {
+        uint16_t index, replaced_by;
+        uint8_t wish, paused;
+        uint64_t wanted_size;
+    } of_member[SFS_DISKS_MAX]; /* by slot */
+};
+void sfs_wish_remember(const struct sfs_pool *pool, struct sfs_wish_all *w);
+/* The wishes as they were; counters that have gone on stay. */
+void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w);
+int sfs_wish_may(struct sfs_pool *pool, struct scalefs_error_info *info); /* ROFS, SUSPENDED */
+/* Would the pool, as it is wished now, hold what it has to hold? `less` is how the user asks for a lower failover. TOO_FEW, NOSPC. */
+int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info);
+/* The wish becomes durable, or is taken back. unlocked */
+int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info);
+
+/* --- care_control.c --- */
+/* Is this task to wait? locked */
+bool sfs_care_paused(const struct sfs_pool *pool, unsigned task);
+/* After `bytes` of a change that took since `began_ns`: waits as long as the rate asks for, and gives others their turn. unlocked */
+void sfs_care_pace(struct sfs_care *care, uint64_t bytes, uint64_t began_ns);
+/* Have others used the disks lately? unlocked */
+bool sfs_care_others(struct sfs_care *care);
 
 /* --- care_state.c: locked --- */
 /* Does this member's content have to go elsewhere? */

@@ -139,6 +139,11 @@ static void advise(struct sfs_store *s, unsigned left, char *action, size_t size
     }
     if (left >= pool->config.failover)
         return;
+    if (pool->config.paused) {
+        snprintf(action, size, "Changes are paused, and fewer disks may fail than is wished: `scalefs resume %s` lets them go on.",
+                 name);
+        return;
+    }
     name_members(pool, is_behind, text, sizeof text, &count, &first);
     if (count)
         snprintf(action, size, "Wait while disk%s %s catch%s up.", count > 1 ? "s" : "", text, count > 1 ? "" : "es");

@@ -8,32 +8,42 @@
 
 #include <stdio.h>
 
-/* All of a pool that a wish may change. */
-struct wish {
-    struct sfs_config_record config;
-    uint8_t of_member[SFS_DISKS_MAX]; /* by slot */
-};
-
-static void remember(const struct sfs_pool *pool, struct wish *w)
+void sfs_wish_remember(const struct sfs_pool *pool, struct sfs_wish_all *w)
 {
     w->config = pool->config;
-    for (unsigned i = 0; i < pool->member_count; i++)
-        w->of_member[i] = pool->members[i].record.wish;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_disk_record *r = &pool->members[i].record;
+        w->of_member[i].index = r->index;
+        w->of_member[i].replaced_by = r->replaced_by;
+        w->of_member[i].wish = r->wish;
+        w->of_member[i].paused = r->paused;
+        w->of_member[i].wanted_size = r->wanted_size;
+    }
 }
 
-/* The settings and wishes as they were; counters that have gone on stay. locked */
-static void take_back(struct sfs_pool *pool, const struct wish *w)
+void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w)
 {
-    pool->config.failover = w->config.failover;
-    pool->config.optimize = w->config.optimize;
-    pool->config.settle = w->config.settle;
+    struct sfs_config_record *c = &pool->config;
+    c->failover = w->config.failover;
+    c->optimize = w->config.optimize;
+    c->settle = w->config.settle;
+    c->paused = w->config.paused;
+    c->rate = w->config.rate;
     pool->config_dirty = true;
-    for (unsigned i = 0; i < pool->member_count; i++)
-        if (pool->members[i].used && pool->members[i].record.wish != w->of_member[i])
-            sfs_member_wish(pool, &pool->members[i], (enum sfs_wish)w->of_member[i]);
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        struct sfs_member *m = &pool->members[i];
+        if (!m->used || m->record.index != w->of_member[i].index)
+            continue;
+        uint16_t heir = w->of_member[i].replaced_by;
+        m->record.replaced_by = heir != SFS_NONE16 && sfs_member_of(pool, heir) ? heir : SFS_NONE16;
+        m->record.paused = w->of_member[i].paused;
+        if (m->record.wish != w->of_member[i].wish)
+            sfs_member_wish(pool, m, (enum sfs_wish)w->of_member[i].wish);
+        m->dirty = true;
+    }
 }
 
-static int may_wish(struct sfs_pool *pool, struct scalefs_error_info *info)
+int sfs_wish_may(struct sfs_pool *pool, struct scalefs_error_info *info)
 {
     if (pool->read_only)
         return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
@@ -64,7 +74,7 @@ static uint64_t needed(struct sfs_pool *pool)
 }
 
 /* Would the pool, as it is wished now, hold what it has to hold? Absent members that stay are counted as if they were there. */
-static int fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info)
+int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info)
 {
     unsigned staying = sfs_care_staying(pool), usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -86,12 +96,12 @@ static int fits(struct sfs_pool *pool, const char *less, struct scalefs_error_in
 }
 
 /* The wish becomes durable, or is taken back. unlocked */
-static int record(struct sfs_store *s, const struct wish *before, struct scalefs_error_info *info)
+int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info)
 {
     int err = sfs_checkpoint(s, false, false, true);
     sfs_store_lock(s);
     if (err)
-        take_back(s->pool, before);
+        sfs_wish_take_back(s->pool, before);
     else
         sfs_care_wake(s);
     sfs_store_unlock(s);
@@ -100,56 +110,57 @@ static int record(struct sfs_store *s, const struct wish *before, struct scalefs
 
 int sfs_care_remove(struct sfs_store *s, uint16_t index, int failover, struct scalefs_error_info *info)
 {
-    struct wish before;
+    struct sfs_wish_all before;
     sfs_store_lock(s);
     struct sfs_pool *pool = s->pool;
-    int err = may_wish(pool, info);
+    int err = sfs_wish_may(pool, info);
     struct sfs_member *m = sfs_member_of(pool, index);
     if (!err && !m)
         err = sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", index);
     if (!err && sfs_care_drains(m))
         err = sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is leaving already.", index);
     if (!err) {
-        remember(pool, &before);
+        sfs_wish_remember(pool, &before);
         sfs_member_wish(pool, m, m->disk ? SFS_WISH_LEAVE : SFS_WISH_FAILED);
+        m->record.paused = 0;
         if (failover >= 0) {
             pool->config.failover = (uint8_t)failover;
             pool->config_dirty = true;
         }
-        err = fits(pool, "--failover ", info);
+        err = sfs_wish_fits(pool, "--failover ", info);
         if (err)
-            take_back(pool, &before);
+            sfs_wish_take_back(pool, &before);
     }
     sfs_store_unlock(s);
-    return err ? err : record(s, &before, info);
+    return err ? err : sfs_wish_record(s, &before, info);
 }
 
 int sfs_care_configure(struct sfs_store *s, int failover, int optimize, struct scalefs_error_info *info)
 {
-    struct wish before;
+    struct sfs_wish_all before;
     sfs_store_lock(s);
     struct sfs_pool *pool = s->pool;
-    int err = may_wish(pool, info);
+    int err = sfs_wish_may(pool, info);
     if (!err) {
-        remember(pool, &before);
+        sfs_wish_remember(pool, &before);
         if (failover >= 0)
             pool->config.failover = (uint8_t)failover;
         if (optimize >= 0)
             pool->config.optimize = (uint8_t)optimize;
         pool->config.settle = 1;
         pool->config_dirty = true;
-        err = fits(pool, "failover=", info);
+        err = sfs_wish_fits(pool, "failover=", info);
         if (err)
-            take_back(pool, &before);
+            sfs_wish_take_back(pool, &before);
     }
     sfs_store_unlock(s);
-    return err ? err : record(s, &before, info);
+    return err ? err : sfs_wish_record(s, &before, info);
 }
 
 static int may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info)
 {
     sfs_store_lock(s);
-    int err = may_wish(s->pool, info);
+    int err = sfs_wish_may(s->pool, info);
     for (size_t i = 0; i < count && !err; i++) {
         uint64_t room;
         err = sfs_disk_room(s->pool, disks[i], &room);

@@ -147,6 +147,8 @@ static void add(struct list *l, struct scalefs_task_status t, const char *blocke
 {
     struct sfs_care *care = l->care;
     uint64_t left = t.bytes_total > t.bytes_done ? t.bytes_total - t.bytes_done : 0;
+    if (care && t.state == SCALEFS_TASK_RUNNING && sfs_care_paused(care->s->pool, t.id))
+        t.state = SCALEFS_TASK_PAUSED;
     if (blocked && t.state == SCALEFS_TASK_RUNNING) {
         t.state = SCALEFS_TASK_BLOCKED;
         snprintf(t.reason, sizeof t.reason, "%s", blocked);

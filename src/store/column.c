@@ -13,6 +13,7 @@
 #include "parity/parity.h"
 
 #define CHUNK_ROWS 128u
+#define CHUNK_ROWS_SHARED 32u
 #define WAIT_NS 2000000u
 #define WAITS_MAX 500u
 
@@ -369,10 +370,11 @@ static int move_log(struct mover *m)
     int err = SCALEFS_OK;
     uint64_t end = (uint64_t)m->write_row * sfs_group_unit(&m->g);
     for (uint64_t at = 0; at < end && !err;) {
-        uint64_t before = at;
+        uint64_t before = at, began = sfs_now_ns(m->s->env);
         err = move_batch(m, &at);
         copied(m, at - before);
-        if (!err && sfs_care_stops(m->care))
+        sfs_care_pace(m->care, at - before, began);
+        if (!err && sfs_care_halts(m->care))
             err = SCALEFS_E_CANCELED;
     }
     return err;
@@ -380,16 +382,35 @@ static int move_log(struct mover *m)
 
 /* --- the whole --- */
 
+/* No more at a time than others can wait for, or than the rate allows in half a second. */
+static size_t chunk_rows(struct mover *m)
+{
+    size_t rows = sfs_care_others(m->care) ? CHUNK_ROWS_SHARED : CHUNK_ROWS;
+    sfs_store_lock(m->s);
+    uint64_t most = m->s->pool->config.rate / 2 / sfs_group_unit(&m->g);
+    bool limited = m->s->pool->config.rate > 0;
+    sfs_store_unlock(m->s);
+    if (limited && most < rows)
+        rows = most ? (size_t)most : 1;
+    return rows;
+}
+
 static int copy_rows(struct mover *m)
 {
     int err = SCALEFS_OK;
     struct sfs_care_sweep sweep = {.care = m->care, .group = &m->g, .rows = m->rows, .context = m,
                                    .each = has_nodes(m) ? move_node : move_row};
-    for (size_t from = 0; from < m->row_count && !err; from += CHUNK_ROWS) {
-        size_t to = m->row_count - from < CHUNK_ROWS ? m->row_count : from + CHUNK_ROWS;
+    for (size_t from = 0, to; from < m->row_count && !err; from = to) {
+        uint64_t unit = sfs_group_unit(&m->g), bytes, began = sfs_now_ns(m->s->env);
+        size_t chunk = chunk_rows(m);
+        to = m->row_count - from < chunk ? m->row_count : from + chunk;
         err = sfs_care_sweep(&sweep, from, to);
-        copied(m, (uint64_t)(to - from) * sfs_group_unit(&m->g));
-        if (!err && !m->alone) /* packing may need a checkpoint */
+        bytes = (to - from) * unit;
+        copied(m, bytes);
+        if (m->alone) /* others wait for us; and packing may need a checkpoint */
+            continue;
+        sfs_care_pace(m->care, bytes, began);
+        if (!err)
             err = sfs_care_breathe(m->care);
     }
     return err;

@@ -183,6 +183,54 @@ def refusals():
     t.pool.destroy()
 
 
+def paused_taken_back_and_slow():
+    t = Tour("steer", SIZES[:3])
+    t.step("add", *t.more)
+    refused(t, "No change", "cancel")
+    refused(t, "no task 4001", "pause", "4001")
+    refused(t, "64K or more", "set", "rate=fast")
+    equal(t.pool.run("pause", t.pool.name, "all").returncode, 2, "pause all")
+    t.pool.cli("pause", t.pool.name)
+    t.pool.cli("remove", t.pool.name, "2")
+    t.pool.unmount()
+    t.pool.mount()
+    s = t.pool.status()
+    equal([(x["kind"], x["state"], x["disk"], x["bytes_done"]) for x in s["tasks"]], [("remove", "paused", 2, 0)], "tasks")
+    if not 0 < s["tasks"][0]["bytes_total"] <= sum(d["used"] for d in s["disks"]):
+        raise AssertionError(s["tasks"])
+    task = str(s["tasks"][0]["id"])
+    refused(t, "scalefs resume", "resume", task)
+    t.pool.cli("wait", t.pool.name, ok=(3,))
+    t.pool.cli("cancel", t.pool.name, task, "--wait")
+    s = t.pool.status()
+    equal(([d["state"] for d in s["disks"]], s["tasks"]), (["online"] * 3, []), "after cancel")
+    t.pool.cli("resume", t.pool.name)
+    t.pool.cli("set", t.pool.name, "rate=128K")
+    if "rate 128 KiB/s" not in t.pool.cli("status", t.pool.name):
+        raise AssertionError(t.pool.cli("status", t.pool.name))
+    t.pool.cli("remove", t.pool.name, "2")
+    end = time.monotonic() + 60
+    while not any(x["rate"] and x["bytes_done"] for x in t.pool.status()["tasks"]):
+        if time.monotonic() > end:
+            raise AssertionError(t.pool.status()["tasks"])
+        time.sleep(0.2)
+    task = t.pool.status()["tasks"][0]
+    if not (task["bytes_done"] < task["bytes_total"] and task["eta_seconds"] > 0 and task["rate"] < 2 * MIB):
+        raise AssertionError(task)
+    t.pool.cli("set", t.pool.name, "rate=off")
+    equal("remove:" in t.pool.cli("wait", t.pool.name), True, "what wait shows")
+    equal(len(t.pool.status()["disks"]), 2, "disks")
+    t.verify()
+    t.pool.unmount()
+    t.pool.cli("pause", t.pool.name)
+    r = t.pool.run("remove", t.pool.name, "3")
+    equal(r.returncode, 3, f"remove of a paused pool: {r.stdout}{r.stderr}")
+    t.pool.cli("resume", t.pool.name)
+    equal(len(t.pool.status()["disks"]), 1, "disks")
+    t.pool.cli("check", t.pool.disks[0])
+    t.pool.destroy()
+
+
 def a_pool_that_is_not_mounted():
     pool = Pool("closed", [128 * MIB])
     pool.mount()
@@ -213,5 +261,6 @@ if __name__ == "__main__":
         case(the_grand_tour, timeout=240)
         case(a_kill_in_the_middle, timeout=240)
         case(refusals, timeout=120)
+        case(paused_taken_back_and_slow, timeout=180)
         case(a_pool_that_is_not_mounted, timeout=120)
     sys.exit(finish())

@@ -183,7 +183,9 @@ def record_config(payload):
     found = c.named(failover="B", optimize="B", verify="B", compression="B", level="b", width_cap="B",
                     quorum="B", settle="B", record_bytes="I", next_disk="I", created="q", repaired="Q",
                     lost="Q", generation="Q")
-    return dict(found, name=name)
+    later = c.named(rate="Q", paused="B", was_failover="B", was_optimize="B") if c.at < len(payload) else \
+        dict(rate=0, paused=0, was_failover=found["failover"], was_optimize=found["optimize"])
+    return dict(found, name=name, **later)
 
 
 def record_disk(payload):
@@ -193,7 +195,9 @@ def record_disk(payload):
                     errors="3Q", replaced_by="H")
     found["station"] = c.raw(c.take("B")).decode("utf-8", "surrogateescape")
     found["path"] = c.raw(c.take("H")).decode("utf-8", "surrogateescape")
-    return found
+    later = c.named(wanted_size="Q", device_size="Q", paused="B") if c.at < len(payload) else \
+        dict(wanted_size=found["size"], device_size=found["size"], paused=0)
+    return dict(found, **later)
 
 
 def record_tenure(payload):

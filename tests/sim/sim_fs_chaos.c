@@ -294,11 +294,33 @@ static void configure(struct model *m)
         wrong(m, "failover %d, optimize %d: %s: %s", failover, optimize, scalefs_error_text(err), info.text);
 }
 
+/* Changes that are going on are halted, slowed down, taken back. */
+static void steer(struct model *m)
+{
+    struct prng *p = &m->chaos;
+    struct scalefs_error_info info = {0};
+    struct scalefs_task_status tasks[16];
+    size_t count;
+    sfs_care_tasks(m->store, tasks, 16, &count);
+    unsigned task = count && prng_chance(p, 1, 2) ? tasks[prng_below(p, count)].id : 0, what = (unsigned)prng_below(p, 5);
+    int err = what == 0   ? sfs_care_pause(m->store, task, &info)
+              : what == 1 ? sfs_care_cancel(m->store, task, &info)
+              : what == 2 ? sfs_care_limit(m->store, prng_chance(p, 1, 2) ? 0 : 1u << (17 + prng_below(p, 10)), &info)
+                          : sfs_care_resume(m->store, task, &info);
+    trace(m, "chaos: pause, cancel, rate, resume: %u of task %u: %s", what, task, scalefs_error_name(err));
+    follow(m);
+    if (err && err != SCALEFS_E_INVAL && !refused(err))
+        wrong(m, "task %u, %u: %s: %s", task, what, scalefs_error_text(err), info.text);
+}
+
 static void change(struct model *m)
 {
     struct prng *p = &m->chaos;
     unsigned i = (unsigned)prng_below(p, sim_farm_count(m->w->farm));
-    switch (prng_below(p, 3)) {
+    switch (prng_below(p, 4)) {
+    case 3:
+        steer(m);
+        break;
     case 0:
         add_disk(m, i);
         break;
@@ -431,6 +453,17 @@ static void settle(struct model *m)
     not_calm(m, &st);
 }
 
+/* Nothing is paused or slow any more. */
+static void go_on(struct model *m)
+{
+    struct scalefs_error_info info = {0};
+    for (unsigned tries = 0; m->changes && tries < 100; tries++) {
+        if (!sfs_care_resume(m->store, 0, &info) && !sfs_care_limit(m->store, 0, &info))
+            return;
+        sfs_task_sleep(m->w->env, 100000000);
+    }
+}
+
 void chaos_calm(struct model *m)
 {
     static const struct sim_rates none;
@@ -440,6 +473,7 @@ void chaos_calm(struct model *m)
     prng_stream(&m->chaos, m->w->seed, 6000 + m->w->life);
     for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
         sim_disk_return(sim_farm_disk(m->w->farm, i));
+    go_on(m);
     settle(m);
     /* One that was paused or just begun does not matter: this one begins anew. */
     scrub(m, SCALEFS_SCRUB_STOP);

@@ -357,6 +357,153 @@ static void progress_is_told(void)
     world_deinit(&w);
 }
 
+/* --- pausing, taking back, pace --- */
+
+static unsigned columns_on(struct sfs_store *s, uint16_t member)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        count += s->pool->groups[i] && sfs_care_has_column(&s->pool->groups[i]->record, member);
+    return count;
+}
+
+static void pause_all(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct scalefs_task_status task;
+    struct sfs_store *s = open_store(w, 15, false);
+    MUST(w, sfs_care_pause(s, 0, &info));
+    remove_member(w, s, 2, -1);
+    configure(w, s, 0, -1);
+    unsigned before = columns_on(s, 2);
+    take_care(w, s);
+    NEED(w, before > 0 && columns_on(s, 2) == before);
+    NEED(w, task_of(s, SCALEFS_TASK_REMOVE, &task) && task.state == SCALEFS_TASK_PAUSED && task.bytes_total > 0);
+    NEED(w, sfs_care_idle(s));
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void still_paused(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct scalefs_task_status task;
+    struct sfs_store *s = open_store(w, 15, false);
+    unsigned before = columns_on(s, 2);
+    take_care(w, s);
+    NEED(w, before > 0 && columns_on(s, 2) == before);
+    NEED_EQ(w, sfs_care_resume(s, SFS_CARE_DRAIN + 2, &info), SCALEFS_E_INVAL);
+    MUST(w, sfs_care_resume(s, 0, &info));
+    MUST(w, sfs_care_pause(s, SFS_CARE_DRAIN + 2, &info)); /* that one alone */
+    take_care(w, s);
+    NEED_EQ(w, columns_on(s, 2), before);
+    NEED(w, !task_of(s, SCALEFS_TASK_CONVERT, &task));
+    NEED_EQ(w, sfs_care_pause(s, 77, &info), SCALEFS_E_NOENT);
+    MUST(w, sfs_care_resume(s, SFS_CARE_DRAIN + 2, &info));
+    done(w, s, c);
+    NEED(w, !sfs_member_of(s->pool, 2));
+    sync_and_close(w, s);
+}
+
+static void what_is_paused_stays_so(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 4, 1);
+    live(&w, pause_all, &c);
+    live(&w, still_paused, &c);
+    world_deinit(&w);
+}
+
+static void refuse(struct world *w, struct sfs_store *s, int err, int want, const struct scalefs_error_info *info, const char *word);
+
+static void take_back(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *handle;
+    struct sfs_store *s = open_store(w, 7, false);
+    take_care(w, s);
+    refuse(w, s, sfs_care_cancel(s, 0, &info), SCALEFS_E_NOENT, &info, "No change");
+    /* A disk that is leaving stays, one that replaces another leaves again. */
+    remove_member(w, s, 3, -1);
+    MUST(w, sfs_care_cancel(s, SFS_CARE_DRAIN + 3, &info));
+    done(w, s, c);
+    NEED(w, sfs_member_of(s->pool, 3) && columns_on(s, 3) > 0);
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, 4), w->env, &handle));
+    MUST(w, sfs_care_replace(s, 1, handle, &info));
+    for (unsigned i = 0; i < 2; i++)
+        NEED(w, sfs_care_step(s));
+    MUST(w, sfs_care_cancel(s, 0, &info));
+    done(w, s, c);
+    NEED(w, sfs_member_of(s->pool, 1) && columns_on(s, 1) > 0);
+    NEED_EQ(w, sfs_members_online(s->pool), 3);
+    /* Disks that were joining leave. */
+    add(w, s, 3, 4);
+    for (unsigned i = 0; i < 2; i++)
+        NEED(w, sfs_care_step(s));
+    MUST(w, sfs_care_cancel(s, SFS_CARE_REBALANCE, &info));
+    done(w, s, c);
+    NEED_EQ(w, sfs_members_online(s->pool), 3);
+    /* What was configured is as it was when all had followed. */
+    configure(w, s, 2, -1);
+    NEED(w, sfs_care_step(s));
+    configure(w, s, -1, 100);
+    NEED(w, sfs_care_step(s));
+    MUST(w, sfs_care_cancel(s, 0, &info));
+    NEED_EQ(w, s->pool->config.failover, 1);
+    NEED_EQ(w, s->pool->config.optimize, 0);
+    done(w, s, c);
+    MUST(w, sfs_member_offline(s->pool, 2, &info));
+    remove_member(w, s, 2, -1);
+    refuse(w, s, sfs_care_cancel(s, 0, &info), SCALEFS_E_INVAL, &info, "cannot come back");
+    done(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void changes_are_taken_back(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 1);
+    live(&w, take_back, &c);
+    world_deinit(&w);
+}
+
+static void slowly(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct scalefs_task_status task;
+    struct sfs_store *s = open_store(w, 15, true);
+    while (!sfs_care_idle(s))
+        sfs_task_sleep(w->env, 5000000);
+    MUST(w, sfs_care_limit(s, 64 << 10, &info));
+    remove_member(w, s, 2, -1);
+    NEED(w, task_of(s, SCALEFS_TASK_REMOVE, &task));
+    uint64_t bytes = task.bytes_total, began = sfs_now_ns(w->env), seen = 0;
+    while (!sfs_care_idle(s)) {
+        sfs_task_sleep(w->env, 100000000);
+        seen += task_of(s, SCALEFS_TASK_REMOVE, &task) && task.rate > 0 && task.eta_seconds > 0 && task.bytes_done > 0;
+    }
+    uint64_t least = bytes / (64 << 10) * 1000000000ull, took = sfs_now_ns(w->env) - began;
+    NEED(w, bytes > 1 << 20 && took + took / 8 > least && took < 3 * least && seen > 5);
+    verify_all(w, s, c);
+    NEED(w, !sfs_member_of(s->pool, 2));
+    sync_and_close(w, s);
+}
+
+static void a_rate_is_kept(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 4, 1);
+    live(&w, slowly, &c);
+    world_deinit(&w);
+}
+
 /* --- refusals --- */
 
 static void refuse(struct world *w, struct sfs_store *s, int err, int want, const struct scalefs_error_info *info, const char *word)
@@ -411,6 +558,9 @@ int main(int argc, char **argv)
     RUN(more_protection_writes_parity_alone);
     RUN(less_redundancy_waits_for_the_record);
     RUN(progress_is_told);
+    RUN(what_is_paused_stays_so);
+    RUN(changes_are_taken_back);
+    RUN(a_rate_is_kept);
     RUN(too_much_is_refused);
     return TEST_END();
 }

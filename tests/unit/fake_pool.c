@@ -193,6 +193,26 @@ int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
     return SCALEFS_OK;
 }
 
+int scalefs_pool_pause(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
+{
+    (void)info;
+    note(pool, "pause %u", task);
+    return SCALEFS_OK;
+}
+
+int scalefs_pool_resume(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
+{
+    (void)info;
+    note(pool, "resume %u", task);
+    return SCALEFS_OK;
+}
+
+int scalefs_pool_cancel(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
+{
+    note(pool, "cancel %u", task);
+    return task ? SCALEFS_OK : refuse(info);
+}
+
 int scalefs_pool_wait(struct scalefs_pool *pool,
                       void (*progress)(void *context, const struct scalefs_status *status),
                       void *context, const volatile bool *cancel)
