@@ -186,27 +186,41 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
 /* --- making room ---
  *
  * Where disks are of different sizes, the smallest may have no area left while dead rows abound. The group of data with the least
- * alive that has a column there is emptied into the rows of the others. */
+ * alive that has a column there is emptied into the rows of the others. So is one of nodes, where those together have more rows than
+ * nodes and reserve need: each is made when the others have no row that may be taken just then. */
 
 #define ROOM_MADE_MAX 32u
 
-static bool is_whole(const struct sfs_care *care, const struct sfs_group *g)
+static bool is_whole(const struct sfs_care *care, const struct sfs_group *g, uint8_t class)
 {
-    return g->record.class == SFS_CLASS_DATA && !g->record.sequential && !g->moving &&
-           g->record.m >= wanted(care->s->pool, g->record.class) && sfs_group_whole(care->s->pool, g);
+    return g->record.class == class && !g->record.sequential && !g->moving &&
+           g->record.m >= wanted(care->s->pool, class) && sfs_group_whole(care->s->pool, g);
 }
 
-/* Bytes that find room in rows of whole groups other than this one. locked */
-static uint64_t room_beside(const struct sfs_care *care, const struct sfs_group *but)
+/* Rows of whole groups of its class other than this one that hold nothing, and what they take. locked */
+static uint64_t room_beside(const struct sfs_care *care, const struct sfs_group *but, uint64_t *rows)
 {
     uint64_t bytes = 0;
+    *rows = 0;
     for (uint32_t i = 0; i < care->s->pool->group_cap; i++) {
         const struct sfs_group *g = care->s->pool->groups[i];
         uint32_t taken = g ? g->in_flight - g->pins : 0;
-        if (g && g != but && g->record.state == SFS_GROUP_OPEN && is_whole(care, g) && sfs_group_room(g) > taken)
-            bytes += (sfs_group_room(g) - taken) * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
+        if (!g || g == but || g->record.state != SFS_GROUP_OPEN || !is_whole(care, g, but->record.class) ||
+            sfs_group_room(g) <= taken)
+            continue;
+        *rows += sfs_group_room(g) - taken;
+        bytes += (sfs_group_room(g) - taken) * (sfs_group_row_bytes(&g->record) - SFS_BLOCK);
     }
     return bytes;
+}
+
+static bool fits_beside(const struct sfs_care *care, const struct sfs_group *g)
+{
+    uint64_t rows, room = room_beside(care, g, &rows);
+    if (holds_nodes(g->record.class)) /* the others stay in use, and have the reserve that none is kept free for (pool/space.c) */
+        return rows >= g->count.used_rows + g->record.rows / 8 * 7;
+    uint64_t need = g->count.live + care->s->reserved;
+    return room >= need + need / 8 + sfs_group_row_bytes(&g->record);
 }
 
 /* The usable member with the least room. locked */
@@ -223,12 +237,12 @@ static const struct sfs_member *tightest(const struct sfs_pool *pool)
 }
 
 /* NULL: none, or one is being emptied already. locked */
-static struct sfs_group *least_alive(const struct sfs_care *care, uint16_t member)
+static struct sfs_group *least_alive(const struct sfs_care *care, uint16_t member, uint8_t class)
 {
     struct sfs_group *best = NULL;
     for (uint32_t i = 0; i < care->s->pool->group_cap; i++) {
         struct sfs_group *g = care->s->pool->groups[i];
-        if (!g || !is_whole(care, g) || !sfs_care_has_column(&g->record, member) || is_stuck(care, g))
+        if (!g || !is_whole(care, g, class) || !sfs_care_has_column(&g->record, member) || is_stuck(care, g))
             continue;
         if (g->record.state == SFS_GROUP_EVACUATING)
             return NULL;
@@ -248,16 +262,16 @@ static uint64_t free_atoms(const struct sfs_pool *pool)
 
 static bool empty_one(struct sfs_care *care)
 {
-    struct sfs_store *s = care->s;
-    const struct sfs_member *m = tightest(s->pool);
-    struct sfs_group *g = m ? least_alive(care, m->record.index) : NULL;
-    if (!g)
-        return false;
-    uint64_t need = g->count.live + s->reserved;
-    if (room_beside(care, g) < need + need / 8 + sfs_group_row_bytes(&g->record))
-        return false;
-    sfs_group_evacuate(s, g);
-    return true;
+    static const uint8_t classes[] = {SFS_CLASS_DATA, SFS_CLASS_METADATA, SFS_CLASS_SYSTEM};
+    const struct sfs_member *m = tightest(care->s->pool);
+    for (unsigned i = 0; m && i < sizeof classes; i++) {
+        struct sfs_group *g = least_alive(care, m->record.index, classes[i]);
+        if (!g || !fits_beside(care, g))
+            continue;
+        sfs_group_evacuate(care->s, g);
+        return true;
+    }
+    return false;
 }
 
 bool sfs_care_make_room(struct sfs_care *care)
@@ -376,7 +390,7 @@ static int part(struct sfs_care *care, const struct sfs_group_record *g)
 /* There is no room for what lives in it: as long as nothing is wrong with it, it takes rows again. locked */
 static void keep(struct sfs_care *care, struct sfs_group *g)
 {
-    if (g->record.state != SFS_GROUP_EVACUATING || !is_whole(care, g))
+    if (g->record.state != SFS_GROUP_EVACUATING || !is_whole(care, g, SFS_CLASS_DATA))
         return;
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
         if (sfs_care_drains(sfs_member_of(care->s->pool, g->record.columns[c].disk)))

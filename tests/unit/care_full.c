@@ -195,6 +195,53 @@ static void dead_rows_make_room_for_columns(void)
     run(3, gain);
 }
 
+/* --- groups of nodes are merged --- */
+
+static unsigned groups_of(const struct sfs_store *s, uint8_t class)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        count += s->pool->groups[i] && s->pool->groups[i]->record.class == class;
+    return count;
+}
+
+static void open_or_close(struct sfs_store *s, uint8_t class, uint8_t state)
+{
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        if (s->pool->groups[i] && s->pool->groups[i]->record.class == class)
+            s->pool->groups[i]->record.state = state;
+}
+
+static void merge(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = begin(w, c, 2, 1, 8);
+    take_care(w, s); /* logs are packed */
+    /* As if there had been no row in the first for a while; the pool's tree stays there. */
+    open_or_close(s, SFS_CLASS_METADATA, SFS_GROUP_CLOSED);
+    put_key(w, s, 100000);
+    MUST(w, sfs_store_sync(s));
+    open_or_close(s, SFS_CLASS_METADATA, SFS_GROUP_OPEN);
+    NEED_EQ(w, groups_of(s, SFS_CLASS_METADATA), 2);
+    MUST(w, sfs_ripen(s));
+    crowd(w, s, 1, 0);
+    crowd(w, s, 2, 0);
+    NEED(w, sfs_care_make_room(s->care));
+    take_care(w, s);
+    MUST(w, sfs_ripen(s));
+    NEED_EQ(w, groups_of(s, SFS_CLASS_METADATA), 1);
+    NEED(w, sfs_member_of(s->pool, 1)->free_atoms > 0 && sfs_member_of(s->pool, 2)->free_atoms > 0);
+    NEED(w, !sfs_care_make_room(s->care)); /* what is left is needed */
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ALL_DISKS);
+}
+
+static void groups_of_nodes_are_merged_to_make_room(void)
+{
+    run(2, merge);
+}
+
 /* --- what has no redundancy does not go to the disk that was away --- */
 
 static unsigned alone_on(const struct sfs_store *s, uint16_t member)
@@ -258,6 +305,7 @@ int main(int argc, char **argv)
     RUN(commits_go_on_while_the_only_nodes_move);
     RUN(two_columns_on_one_disk_part_without_room_there);
     RUN(dead_rows_make_room_for_columns);
+    RUN(groups_of_nodes_are_merged_to_make_room);
     RUN(what_is_alone_does_not_go_where_a_disk_was_away);
     RUN(what_was_promised_may_use_the_reserve);
     return TEST_END();
