@@ -24,6 +24,22 @@ static uint64_t used_atoms(const struct sfs_pool *pool, uint16_t member)
     return atoms; /* of 4 MiB */
 }
 
+/* Who takes this member's place takes over what is still to come to it, too: it may be the heir of others itself. */
+static uint64_t atoms_to_take(struct sfs_pool *pool, uint16_t member)
+{
+    uint64_t atoms = used_atoms(pool, member);
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *m = &pool->members[i];
+        uint16_t at = m->used ? m->record.replaced_by : SFS_NONE16;
+        for (unsigned n = 0; n < SFS_DISKS_MAX && at != SFS_NONE16 && at != member; n++) {
+            const struct sfs_member *next = sfs_member_of(pool, at);
+            at = next ? next->record.replaced_by : SFS_NONE16;
+        }
+        atoms += at == member ? used_atoms(pool, m->record.index) : 0;
+    }
+    return atoms;
+}
+
 static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info)
 {
     struct sfs_pool *pool = s->pool;
@@ -38,7 +54,7 @@ static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs
     if (m->record.replaced_by != SFS_NONE16)
         return sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is being replaced by disk %u already. Wait until that is done.",
                           old_index, m->record.replaced_by);
-    uint64_t room, need = used_atoms(pool, old_index);
+    uint64_t room, need = atoms_to_take(pool, old_index);
     int err = sfs_disk_room(pool, disk, &room);
     if (err == SCALEFS_E_NOTSUP)
         return sfs_refuse(info, err, "%s cannot be used in this pool: its zones have not the length of the others'.",
@@ -48,8 +64,8 @@ static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs
     room /= SFS_ATOM_BYTES;
     if (room < need)
         return sfs_refuse(info, SCALEFS_E_TOO_SMALL,
-                          "%s cannot replace disk %u: it has room for %llu MiB, and disk %u holds %llu MiB. It is %llu MiB too "
-                          "small.", disk->info.path, old_index, (unsigned long long)room * 4, old_index,
+                          "%s cannot replace disk %u: it has room for %llu MiB, and disk %u holds or takes over %llu MiB. It is "
+                          "%llu MiB too small.", disk->info.path, old_index, (unsigned long long)room * 4, old_index,
                           (unsigned long long)need * 4, (unsigned long long)(need - room) * 4);
     return SCALEFS_OK;
 }

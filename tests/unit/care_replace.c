@@ -226,6 +226,41 @@ static void refuses_a_disk_that_is_too_small(void)
     world_deinit(&w);
 }
 
+/* A disk that is itself to take over another's columns has nothing yet. */
+static void refuse_heir(struct world *w, void *arg)
+{
+    (void)arg;
+    enum { SMALL = 3, LARGE = 4 };
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *small, *large;
+    struct sfs_store *s = open_store(w, 7, false);
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, SMALL), w->env, &small));
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, LARGE), w->env, &large));
+    struct sfs_group *groups[8];
+    for (unsigned i = 0; i < 8; i++) {
+        groups[i] = must_make(w, s->pool, SFS_CLASS_DATA);
+        groups[i]->in_flight++; /* or the commit frees them, since nothing lives there */
+    }
+    MUST(w, sfs_care_replace(s, 1, large, &info));
+    uint16_t heir = sfs_member_of(s->pool, 1)->record.replaced_by;
+    NEED_EQ(w, sfs_member_of(s->pool, heir)->free_atoms, sfs_member_of(s->pool, heir)->record.atoms);
+    NEED_EQ(w, sfs_care_replace(s, heir, small, &info), SCALEFS_E_TOO_SMALL);
+    sfs_disk_close(small);
+    for (unsigned i = 0; i < 8; i++)
+        groups[i]->in_flight--;
+    sync_and_close(w, s);
+}
+
+static void refuses_a_disk_too_small_for_what_is_to_come(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 32 * MIB);
+    add_disks(&w, 1, 64 * MIB);
+    live(&w, refuse_heir, &c);
+    world_deinit(&w);
+}
+
 /* --- cuts --- */
 
 static void replace_in_background(struct world *w, void *arg)
@@ -353,6 +388,7 @@ int main(int argc, char **argv)
     RUN(does_not_copy_what_is_wrong);
     RUN(does_not_copy_what_is_old);
     RUN(refuses_a_disk_that_is_too_small);
+    RUN(refuses_a_disk_too_small_for_what_is_to_come);
     RUN(survives_cuts);
     RUN(replaces_while_files_are_in_use);
     return TEST_END();
