@@ -242,7 +242,7 @@ bool sfs_care_balance_step(struct sfs_care *care)
     if (err == SCALEFS_E_NOENT)
         return settled(care);
     if (!err)
-        err = sfs_column_move(care, m.group, m.column, m.to);
+        err = sfs_column_move(care, m.group, m.column, m.to, false);
     sfs_store_lock(s);
     if (err == SCALEFS_E_BUSY)
         care->retry_soon = true;

@@ -265,7 +265,7 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     if (sequential)
         return err;
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
-        err = sfs_column_move(care, c->group, c->column, to[i]);
+        err = sfs_column_move(care, c->group, c->column, to[i], true);
     /* No other disk can take it, so the group becomes a narrower one. Also where the heir is zoned: not to the next best, which
      * what lives here may lean on already, since new groups use the zoned disk as well. */
     if (err != SCALEFS_E_NOTSUP && err != SCALEFS_E_NOSPC)

@@ -1,7 +1,7 @@
 /* The live rows of a group: which they are, holding one still, going over many at once. */
 #include "store/care_internal.h"
 
-#define WORKERS 4u
+#define WORKERS 8u /* each waits for its reads, then for its write: enough of both are always on their way */
 
 static struct sfs_group *same_group(struct sfs_store *s, const struct sfs_group_record *g)
 {

@@ -23,6 +23,7 @@ struct mover {
     struct sfs_group_record g;
     unsigned c;
     bool adds; /* c is a parity column that the group does not have yet */
+    bool later; /* a record of it comes with some later checkpoint */
     struct sfs_column to;
     struct sfs_row_state *states; /* NULL: a log */
     uint32_t *rows;
@@ -144,8 +145,12 @@ static int change_over(struct mover *m)
     else
         sfs_column_give_back(s->pool, &m->g, &m->to);
     end_moving(m, g, !err);
+    if (!err && m->later) {
+        s->applied++;
+        sfs_checkpoint_due(s);
+    }
     sfs_store_unlock(s);
-    return err ? err : sfs_checkpoint(s, false, false, true);
+    return err || m->later ? err : sfs_checkpoint(s, false, false, true);
 }
 
 static void abandon(struct mover *m)
@@ -485,9 +490,9 @@ static int move(struct mover *m, uint32_t group, uint16_t to)
     return err;
 }
 
-int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to)
+int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to, bool later)
 {
-    struct mover m = {.care = care, .s = care->s, .c = c};
+    struct mover m = {.care = care, .s = care->s, .c = c, .later = later};
     return move(&m, group, to);
 }
 
