@@ -1,5 +1,6 @@
 /* A disk that was away gets what was written meanwhile, and nothing else; also while others go on writing. */
 #include "care_fixture.h"
+#include "pool/internal.h"
 
 static void fill_pool(struct world *w, void *arg)
 {
@@ -162,6 +163,95 @@ static void rewrites_what_a_cache_lost(void)
         }
 }
 
+/* --- what cannot be told by its age, or does not go elsewhere --- */
+
+/* Without room for a group on the others alone, nodes go where one copy is owed. */
+static void keys_without_a_disk(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    static const uint8_t value[SFS_FILEEXT_BYTES];
+    struct sfs_tx tx;
+    uint32_t atom;
+    MUST(w, sfs_ripen(s));
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        while (s->pool->members[i].free_atoms)
+            NEED(w, sfs_atoms_take(&s->pool->members[i], 1, &atom));
+    MUST(w, sfs_care_offline(s, 2, &info));
+    sfs_tx_init(&tx, s);
+    sfs_tx_put(&tx, TREE, (struct sfs_key){100000, SFS_KEY_EXTENT, 0}, value, sizeof value);
+    sfs_tx_delete(&tx, TREE, (struct sfs_key){100000, SFS_KEY_EXTENT, 0});
+    MUST(w, sfs_tx_commit(&tx));
+    sfs_tx_deinit(&tx);
+    MUST(w, sfs_store_sync(s));
+    sync_and_close(w, s);
+}
+
+/* Logs stay as they are, as if there were no room to pack them. What has landed on disk 2. */
+static uint64_t keep_logs(struct sfs_store *s)
+{
+    uint64_t landed = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->record.class != SFS_CLASS_LANDING)
+            continue;
+        g->store = s;
+        landed += sfs_care_has_column(&g->record, 2) ? g->count.live : 0;
+    }
+    return landed;
+}
+
+static void pay_old_nodes(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint64_t before = s->pool->last.extent_map.checksum;
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm) - 1);
+    (void)keep_logs(s); /* or nodes are written anew */
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    NEED(w, s->pool->last.extent_map.checksum == before); /* it was not written anew meanwhile */
+    sync_and_close(w, s);
+}
+
+/* When they were written is not kept over an opening. */
+static void pays_nodes_of_the_map_that_an_opening_forgot(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 2, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, keys_without_a_disk, &c);
+    live(&w, pay_old_nodes, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
+static void logs_that_stay(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    lose_the_cache(w, s, arg);
+    NEED(w, keep_logs(s) > 0);
+    bring_back(w, s);
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    sync_and_close(w, s);
+}
+
+static void pays_logs_that_cannot_be_packed(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 2, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, logs_that_stay, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
 /* --- a row is written without the disk, and becomes live when the disk is back --- */
 
 static void row_in_flight(struct world *w, void *arg)
@@ -185,7 +275,10 @@ static void row_in_flight(struct world *w, void *arg)
     MUST(w, sfs_batch_begin(s, 0, &batch));
     for (; at < 20000; at += raw)
         MUST(w, sfs_batch_add(batch, data + at, 20000 - at, TREE, 1000, at, &raw));
-    MUST(w, sfs_care_offline(s, 2, &info));
+    if (c->swallow) /* it goes by itself, and no commit closes the group before it is back */
+        MUST(w, sfs_member_offline(s->pool, 2, &info));
+    else
+        MUST(w, sfs_care_offline(s, 2, &info));
     for (; at < size; at += raw)
         MUST(w, sfs_batch_add(batch, data + at, size - at, TREE, 1000, at, &raw));
     bring_back(w, s);
@@ -220,11 +313,11 @@ static void row_in_flight(struct world *w, void *arg)
 
 static void waits_for_rows_in_flight(void)
 {
-    for (unsigned disks = 2; disks <= 5; disks++) {
+    for (unsigned disks = 2; disks <= 9; disks++) {
         struct world w;
-        struct content c = {{0}, 0, 0, 0, "", 0};
+        struct content c = {{0}, 0, 0, 0, "", disks > 5};
         world_init(&w, test_seed());
-        add_disks(&w, disks, 96 * MIB);
+        add_disks(&w, disks > 5 ? disks - 4 : disks, 96 * MIB);
         live(&w, fill_pool, &c);
         live(&w, row_in_flight, &c);
         live(&w, sound, &c);
@@ -359,6 +452,8 @@ int main(int argc, char **argv)
     RUN(pays_what_is_owed);
     RUN(goes_on_after_an_opening);
     RUN(rewrites_what_a_cache_lost);
+    RUN(pays_nodes_of_the_map_that_an_opening_forgot);
+    RUN(pays_logs_that_cannot_be_packed);
     RUN(waits_for_rows_in_flight);
     RUN(misses_nothing_while_others_write);
     RUN(refuses_what_would_lose_reach);

@@ -196,6 +196,39 @@ static void does_not_copy_what_is_old(void)
     }
 }
 
+/* --- the new disk goes, and its cache with it --- */
+
+static void lose_new_column(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, without_last(w), false);
+    struct sim_disk *d = sim_farm_disk(w->farm, sim_farm_count(w->farm) - 1);
+    take_care(w, s);
+    MUST(w, sfs_care_replace(s, 1, new_disk(w), &info));
+    uint16_t heir = sfs_member_of(s->pool, 1)->record.replaced_by;
+    sim_disk_lose_writes(d, 1u << 30);
+    sim_disk_fail_flushes(d, 1);
+    (void)sfs_care_drain_step(s->care);
+    sim_disk_lose_writes(d, 0);
+    NEED(w, !sfs_member_of(s->pool, heir)->disk);
+    MUST(w, sfs_care_online(s, new_disk(w), &info));
+    take_care(w, s);
+    NEED(w, !sfs_member_of(s->pool, 1));
+    sync_and_close(w, s);
+}
+
+static void a_column_is_durable_before_it_counts(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 64 * MIB);
+    live(&w, lose_new_column, &c);
+    c.swallow = 0;
+    live(&w, sound_without_old, &c);
+    world_deinit(&w);
+}
+
 /* --- refusals --- */
 
 static void refuse(struct world *w, void *arg)
@@ -387,6 +420,7 @@ int main(int argc, char **argv)
     RUN(rebuilds_a_disk_that_is_gone);
     RUN(does_not_copy_what_is_wrong);
     RUN(does_not_copy_what_is_old);
+    RUN(a_column_is_durable_before_it_counts);
     RUN(refuses_a_disk_that_is_too_small);
     RUN(refuses_a_disk_too_small_for_what_is_to_come);
     RUN(survives_cuts);
