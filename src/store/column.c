@@ -29,8 +29,7 @@ struct mover {
     uint32_t *rows;
     size_t row_count;
     uint32_t write_row;
-    bool old_there, old_behind; /* the old column's disk */
-    uint64_t old_flushed;
+    bool old_there; /* the old column's disk */
     /* Nodes. */
     bool alone;      /* no checkpoint runs before we have ended */
     uint8_t *copied; /* the rows that stand in the new column as they were in `upto` */
@@ -109,8 +108,6 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
         const struct sfs_member *old = sfs_member_of(s->pool, m->g.columns[m->c].disk);
         m->write_row = g->count.write_row;
         m->old_there = old && old->disk;
-        m->old_behind = old && !old->complete;
-        m->old_flushed = old ? old->record.flushed_txn : 0;
         sfs_care_column_begin(m->care, sfs_care_column_live(g));
     }
     sfs_store_unlock(s);
@@ -283,9 +280,8 @@ static int move_row(void *context, uint32_t row)
     uint8_t *unit = sfs_buffer_get(s, size);
     if (!unit)
         return SCALEFS_E_NOMEM;
-    bool owed = m->old_behind && m->states[row].txn > m->old_flushed;
     int err = SCALEFS_OK;
-    if (!m->old_there || owed || !read_old(m, row, unit)) {
+    if (!m->old_there || !read_old(m, row, unit)) { /* what it is owed does not verify */
         struct sfs_row_image im;
         err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
         if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
