@@ -127,6 +127,18 @@ int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failove
     return sfs_api_explain(info, err);
 }
 
+int scalefs_pool_resize(struct scalefs_pool *pool, const char *disk, uint64_t bytes,
+                        struct scalefs_error_info *info)
+{
+    uint16_t index = 0;
+    int err = begin(pool, disk, info);
+    if (!err)
+        err = sfs_api_member(pool, disk, &index, info);
+    if (!err)
+        err = sfs_care_resize(pool->store, index, bytes, info);
+    return sfs_api_explain(info, err);
+}
+
 int scalefs_pool_offline(struct scalefs_pool *pool, const char *disk,
                          struct scalefs_error_info *info)
 {
@@ -195,7 +207,7 @@ int scalefs_pool_online(struct scalefs_pool *pool, const char *disk,
     /* A short id, a UUID or the old path means: look for it. Any other path is where it is now. */
     err = sfs_api_member(pool, disk, &index, &why);
     if (!err && is_online(pool, index))
-        return SCALEFS_OK;
+        return sfs_api_explain(info, sfs_care_measure(pool->store, index, info));
     if (!err)
         err = find_absent(pool, index, path, info);
     else if (is_no_path(disk))

@@ -31,7 +31,7 @@ static void fill_disk(const struct sfs_member *m, struct scalefs_disk_status *d)
     snprintf(d->station, sizeof d->station, "%s", m->record.station);
     d->role = m->record.role;
     d->size = m->record.size;
-    d->used = (uint64_t)(m->record.atoms - m->free_atoms) * m->record.atom_bytes;
+    d->used = sfs_member_used(m);
     d->state = state_of(m);
     d->read_errors = m->record.read_errors;
     d->write_errors = m->record.write_errors;

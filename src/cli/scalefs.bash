@@ -2,7 +2,7 @@
 _scalefs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} options=
-    local verbs='create mount unmount list status set add remove replace offline online scrub pause resume cancel wait check export import version help'
+    local verbs='create mount unmount list status set add remove replace resize offline online scrub pause resume cancel wait check export import version help'
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 || $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
@@ -12,7 +12,7 @@ _scalefs()
         create) options='--failover --optimize --size --station --force' ;;
         mount) options='--foreground --read-only --degraded --from-other-computer -o' ;;
         status) options='--watch' ;;
-        set | scrub | resume | cancel) options='--wait' ;;
+        set | scrub | resize | resume | cancel) options='--wait' ;;
         add) options='--station --size --force --wait' ;;
         remove) options='--failover --wait' ;;
         replace) options='--size --force --wait' ;;

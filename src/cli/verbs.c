@@ -97,6 +97,11 @@ static const struct sfs_cli_verb verbs[] = {
      "  --force         use NEW although it carries something else, which is lost then\n"
      "  --wait          until it is done\n",
      replace_options, 3, 3, sfs_cli_replace},
+    {"resize", "scalefs resize POOL DISK [SIZE] [--wait]", "use more, or less, of a disk's device",
+     "Without SIZE all of it, as when it has grown; that is also found at mounting and by `online`. For less, what\n"
+     "stands behind that end goes elsewhere; the device may be cut when that is done.\n"
+     "  --wait          until it is done\n",
+     wait_options, 2, 3, sfs_cli_resize},
     {"offline", "scalefs offline POOL DISK", "stop using a disk for a while", "", common_options, 2,
      2, sfs_cli_offline},
     {"online", "scalefs online POOL DISK", "use it again; DISK may be where it is found now", "",
@@ -138,8 +143,6 @@ static const struct sfs_cli_verb verbs[] = {
 static const struct {
     const char *name, *instead;
 } later[] = {
-    {"resize", "it cannot change how much of a disk is used. `scalefs replace` lets a larger one "
-               "take its place."},
     {"plan", "it cannot tell what a change would cost. A verb that is refused says why, and changes "
              "nothing."},
     {"recover", "it cannot get files out of a pool that does not open. Try `scalefs mount DISK… "

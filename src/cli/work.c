@@ -310,3 +310,31 @@ int sfs_cli_cancel(struct sfs_cli *cli, const struct sfs_cli_args *args)
     return on_task(cli, args, "cancel", true, "Taken back. What was moved already moves back; `scalefs status` tells how far it is.",
                    "Taken back, and what was moved is back.");
 }
+
+int sfs_cli_resize(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    uint64_t size = 0;
+    if (args->count > 2 && (sfs_size_parse(args->words[2], &size) || !size))
+        return sfs_cli_usage(cli, "%s is no size. A number with a unit is one, as 500G.", args->words[2]);
+    char *disk = sfs_cli_disk_word(args->words[1], false);
+    sfs_cli_request(&request, "resize");
+    sfs_json_string(&request, "disk", disk);
+    free(disk);
+    sfs_json_u64(&request, "size", size);
+    sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
+    if (status)
+        return status;
+    const struct sfs_value *tasks = tasks_of(sfs_document_root(answer));
+    bool shrinks = false;
+    for (const struct sfs_value *t = tasks ? tasks->first : NULL; t; t = t->next)
+        shrinks = shrinks || !strcmp(sfs_value_string(t, "kind", ""), "resize");
+    return say_begun(cli, args, answer,
+                     shrinks ? "What stands behind that end is moved. Do not cut the device before `scalefs wait` or `scalefs "
+                               "status` says that it is done."
+                             : "Resized.",
+                     "Resized: what lies behind that end of the device, if anything does, is not used any more.");
+}

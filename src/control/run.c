@@ -186,6 +186,15 @@ static int run_replace(struct run *r)
     return error ? error : wait_if_asked(r);
 }
 
+static int run_resize(struct run *r)
+{
+    const char *disk = sfs_value_string(r->request, "disk", NULL);
+    if (!disk)
+        return bad_request(r, "disk");
+    int error = scalefs_pool_resize(r->pool, disk, sfs_value_u64(r->request, "size", 0), &r->info);
+    return error ? error : wait_if_asked(r);
+}
+
 static int run_offline(struct run *r)
 {
     const char *disk = sfs_value_string(r->request, "disk", NULL);
@@ -254,7 +263,7 @@ static const struct verb {
     {"add", run_add},         {"remove", run_remove},
     {"replace", run_replace}, {"offline", run_offline}, {"online", run_online},
     {"scrub", run_scrub},     {"wait", wait_done},
-    {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
+    {"resize", run_resize},   {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
 };
 
 static const struct verb *find_verb(const char *name)

@@ -28,7 +28,8 @@ int sfs_column_take(struct sfs_pool *pool, const struct sfs_group_record *g, uns
         return SCALEFS_E_NOTSUP; /* such groups are emptied, their columns are not moved */
     uint32_t atoms = sfs_column_atoms_on(m, g), atom = g->columns[c].atom;
     /* At the same place the layout of the old disk stays as it is, so that all of it fits. */
-    if (!sfs_atoms_claim(m, atom, atoms) && !sfs_atoms_take(m, atoms, &atom))
+    bool same = (uint64_t)atom + atoms <= m->limit && sfs_atoms_claim(m, atom, atoms);
+    if (!same && !sfs_atoms_take(m, atoms, &atom))
         return SCALEFS_E_NOSPC;
     *to = (struct sfs_column){disk, atom};
     return SCALEFS_OK;

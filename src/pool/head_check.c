@@ -52,11 +52,12 @@ static void remade_label(const struct look *l, struct sfs_label *label)
 
 static int look_at_labels(struct look *l, uint8_t *block, bool repair)
 {
-    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(l->disk)};
-    struct sfs_label good, copies[3];
+    uint64_t at[4];
+    struct sfs_label good, copies[4];
+    unsigned places = sfs_label_places(l->disk, l->record.size, at);
     unsigned right = 0, bad = 0;
     uint64_t highest = 0;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < places; i++) {
         int err = read_at(l, at[i], block);
         if (err == SCALEFS_E_GONE)
             return err;
@@ -67,13 +68,13 @@ static int look_at_labels(struct look *l, uint8_t *block, bool repair)
     }
     remade_label(l, &good);
     good.number = highest + 1;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < places; i++) {
         if (!(right >> i & 1) || copies[i].number < highest)
             bad |= 1u << i;
         else
             good = copies[i];
     }
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < places; i++)
         l->report->labels_bad += bad >> i & 1;
     if (!bad || !repair)
         return SCALEFS_OK;
@@ -130,6 +131,7 @@ static int look_once(struct look *l, bool repair)
     uint8_t *block = sfs_alloc_io(env, SFS_BLOCK);
     struct sfs_commit *c = sfs_alloc(env, sizeof *c);
     struct sfs_directory *d = sfs_alloc(env, sizeof *d);
+    (void)sfs_disk_refresh(l->disk); /* its end may be elsewhere by now */
     int err = block && c && d ? look_at_labels(l, block, repair) : SCALEFS_E_NOMEM;
     if (!err)
         err = look_at_record(l, block, c);

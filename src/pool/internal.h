@@ -35,6 +35,9 @@ int sfs_head_read(struct sfs_env *env, struct sfs_disk *disk, struct sfs_head *h
 int sfs_head_record(struct sfs_env *env, const struct sfs_head *head, const struct sfs_ring_entry *e,
                     struct sfs_commit *record);
 uint64_t sfs_label_2_offset(const struct sfs_disk *disk);
+/* Where the copies of the label stand: three, and where the member uses less than the device has, one at the end of that, where the
+ * third is to be when the device has been made smaller. */
+unsigned sfs_label_places(const struct sfs_disk *disk, uint64_t size, uint64_t at[4]);
 /* The copies of a label one by one, each flushed before the next: a cut leaves two whole ones. `only`: bits of the copies that
  * are written. */
 int sfs_label_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label, unsigned only);

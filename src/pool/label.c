@@ -159,12 +159,23 @@ static int flush_disk(struct sfs_env *env, struct sfs_disk *disk)
     return sfs_io_run(env, &flush, 1);
 }
 
+unsigned sfs_label_places(const struct sfs_disk *disk, uint64_t size, uint64_t at[4])
+{
+    uint64_t end = size / SFS_BLOCK * SFS_BLOCK;
+    at[0] = SFS_LABEL_OFFSET_0;
+    at[1] = SFS_LABEL_OFFSET_1;
+    at[2] = sfs_label_2_offset(disk);
+    at[3] = end - SFS_BLOCK;
+    return disk->info.head_bytes || !end || at[3] >= at[2] ? 3 : 4;
+}
+
 int sfs_label_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label, unsigned only)
 {
     uint8_t *block = sfs_alloc_io(env, SFS_BLOCK);
-    uint64_t at[3] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, sfs_label_2_offset(disk)};
+    uint64_t at[4];
+    unsigned places = sfs_label_places(disk, label->size, at);
     int err = block ? SCALEFS_OK : SCALEFS_E_NOMEM;
-    for (unsigned i = 0; i < 3 && !err; i++) {
+    for (unsigned i = 0; i < places && !err; i++) {
         if (!(only >> i & 1))
             continue;
         struct sfs_io io = {.disk = disk, .op = SFS_IO_WRITE, .offset = at[i], .buf = block, .len = SFS_BLOCK};
@@ -193,7 +204,7 @@ int sfs_head_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_
     if (!err)
         err = flush_disk(env, disk);
     if (!err && label)
-        err = sfs_label_write(env, disk, label, 7);
+        err = sfs_label_write(env, disk, label, 15);
     sfs_free(env, zeros);
     return err;
 }

@@ -425,6 +425,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     snprintf(m->record.path, sizeof m->record.path, "%.*s", (int)sizeof m->record.path - 1, path);
     m->complete = false;
     m->dirty = true;
+    m->stale_label = head->label.size != m->record.size || head->label.atoms != m->record.atoms;
     m->comings++;
     sfs_table_rewrite_all(pool);
     sfs_pool_judge(pool);
@@ -547,6 +548,7 @@ void sfs_member_wipe(struct sfs_pool *pool, struct sfs_disk *disk)
 {
     if (!disk)
         return;
+    (void)sfs_disk_refresh(disk); /* its end may be elsewhere by now */
     int err = sfs_head_write(pool->env, disk, NULL);
     if (err)
         sfs_log(pool->env, SFS_LOG_WARN, "pool", err, "the label of %s could not be wiped", disk->info.path);
@@ -556,4 +558,18 @@ void sfs_member_wipe(struct sfs_pool *pool, struct sfs_disk *disk)
             pool->retired[i].stage = SFS_RETIRED_WAITS;
     sfs_mutex_unlock(&pool->lock);
     close_idle(pool);
+}
+
+int sfs_member_measure(struct sfs_pool *pool, uint16_t index, uint64_t *bytes)
+{
+    sfs_mutex_lock(&pool->lock);
+    const struct sfs_member *m = sfs_member_of(pool, index);
+    struct sfs_disk *disk = m ? m->disk : NULL;
+    unsigned epoch = sfs_pool_io_begin(pool);
+    sfs_mutex_unlock(&pool->lock);
+    int err = !m ? SCALEFS_E_NOENT : disk ? sfs_disk_refresh(disk) : SCALEFS_E_GONE;
+    if (!err)
+        *bytes = disk->info.size_bytes;
+    sfs_pool_io_end(pool, epoch);
+    return err;
 }

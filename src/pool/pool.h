@@ -40,7 +40,9 @@ struct sfs_member {
     bool staying;                  /* leaves, but its heir is unnamed: it takes its place in new groups until then */
     bool complete;                 /* holds all up to the last commit; flushed_txn is then not looked at */
     uint64_t *atom_used;           /* bitmap: allocated or not yet reusable */
-    uint32_t free_atoms;
+    uint32_t limit;                /* atoms below it may be given out: fewer than there are while it is to become smaller */
+    uint32_t free_atoms;           /* below the limit */
+    bool stale_label;              /* its labels tell another size */
     bool dirty;                    /* its DISK record changed */
     unsigned comings;              /* rises each time it comes back */
 };
@@ -184,6 +186,21 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
                    struct scalefs_error_info *info);
 /* Bytes for columns that the disk would have as a member. TOO_SMALL; NOTSUP: its zones do not fit the pool's. locked. */
 int sfs_disk_room(struct sfs_pool *pool, const struct sfs_disk *disk, uint64_t *bytes);
+/* Atoms that a disk of this size has behind the member's head; 0: it is too small. */
+uint32_t sfs_member_atoms_of(const struct sfs_member *m, uint64_t size);
+/* From now on columns are to end within what a disk of this size has, at most record.size. locked */
+void sfs_member_want(struct sfs_member *m, uint64_t size);
+bool sfs_member_shrinks(const struct sfs_member *m);                     /* locked */
+/* Does the column end behind the limit? locked */
+bool sfs_column_beyond(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c);
+/* Nothing stands behind the limit, now or in a record that may be opened. locked */
+bool sfs_member_end_free(const struct sfs_pool *pool, const struct sfs_member *m);
+/* The member's size becomes what is wanted (all columns end there), or a larger one that the device has. Its labels are `stale_label`
+ * then: sfs_member_check_head, with repair, after a commit. NOMEM. locked */
+int sfs_member_set_size(struct sfs_pool *pool, struct sfs_member *m, uint64_t size);
+uint64_t sfs_member_used(const struct sfs_member *m);                    /* bytes of columns. locked */
+/* Looks at the device again: how large it is now. GONE, NOENT. unlocked */
+int sfs_member_measure(struct sfs_pool *pool, uint16_t index, uint64_t *bytes);
 /* Forgets a member that holds no column. Its label is wiped when the disk is there and `committed` no longer needs
  * it (call after the commit). locked for the first, unlocked for the second. */
 void sfs_member_drop(struct sfs_pool *pool, uint16_t index);

@@ -50,8 +50,8 @@ uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class)
         return log2_of(zone);
     uint32_t smallest = UINT32_MAX;
     for (unsigned i = 0; i < pool->member_count; i++)
-        if (sfs_member_usable(&pool->members[i]) && pool->members[i].record.atoms < smallest)
-            smallest = pool->members[i].record.atoms;
+        if (sfs_member_usable(&pool->members[i]) && pool->members[i].limit < smallest)
+            smallest = pool->members[i].limit;
     uint8_t log2 = ATOM_LOG2, max = class == SFS_CLASS_DATA ? DATA_LOG2_MAX : SMALL_LOG2_MAX;
     uint64_t columns = smallest == UINT32_MAX ? 0 : smallest / COLUMNS_PER_DISK;
     while (log2 < max && columns >= 2) {
@@ -81,7 +81,7 @@ static uint32_t node_atoms(const struct sfs_pool *pool, enum sfs_class class, bo
 
 static uint64_t room_of(const struct sfs_member *m)
 {
-    return (uint64_t)m->record.atoms * m->record.atom_bytes;
+    return (uint64_t)m->limit * m->record.atom_bytes;
 }
 
 /* A cleaner's column; a tiny disk spares little for it. In atoms of 4 MiB. */
@@ -192,7 +192,7 @@ void sfs_reserve_for_heirs(const struct sfs_pool *pool, uint32_t reserve[SFS_DIS
         const struct sfs_member *old = &pool->members[i];
         for (unsigned h = 0; old->used && old->record.replaced_by != SFS_NONE16 && h < pool->member_count; h++)
             if (pool->members[h].used && pool->members[h].record.index == old->record.replaced_by)
-                reserve[h] += (uint32_t)((uint64_t)(old->record.atoms - old->free_atoms) * old->record.atom_bytes /
+                reserve[h] += (uint32_t)((uint64_t)(old->limit - old->free_atoms) * old->record.atom_bytes /
                                          pool->members[h].record.atom_bytes);
     }
 }
@@ -291,7 +291,7 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
     if (!empty)
         sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
-        uint32_t atoms = empty ? pool->members[i].record.atoms : pool->members[i].free_atoms;
+        uint32_t atoms = empty ? pool->members[i].limit : pool->members[i].free_atoms;
         for (size_t p = 0; p < pool->pending_count && !empty; p++) /* some commits, and they are free */
             atoms += pool->pending[p].disk == pool->members[i].record.index ? pool->pending[p].atoms : 0;
         disks[i].free_columns = disks[i].usable && atoms > reserve[i] ? atoms - reserve[i] : 0;

@@ -25,6 +25,11 @@ int sfs_care_add(struct sfs_store *store, struct sfs_disk *const *disks, const c
                  struct scalefs_error_info *info);
 /* The member is to leave, with failover >= 0 under that failover. TOO_FEW, NOSPC with a sentence, nothing changed. */
 int sfs_care_remove(struct sfs_store *store, uint16_t index, int failover, struct scalefs_error_info *info);
+/* So many bytes of the member's device are to be used (0: all). More can be used when it returns; for less, what stands behind that end
+ * moves in the background. TOO_SMALL, TOO_BIG (the device is not as large), NOSPC, NOTSUP, BUSY with a sentence, nothing changed. */
+int sfs_care_resize(struct sfs_store *store, uint16_t index, uint64_t bytes, struct scalefs_error_info *info);
+/* Its device may have grown: then all of it is used. NOENT, GONE. */
+int sfs_care_measure(struct sfs_store *store, uint16_t index, struct scalefs_error_info *info);
 /* How many disks may fail, how wide data is striped; negative: as it is. TOO_FEW, NOSPC with a sentence, nothing changed. */
 int sfs_care_configure(struct sfs_store *store, int failover, int optimize, struct scalefs_error_info *info);
 /* Changes halt until they are resumed, also over a restart: all of them, or one task of sfs_care_tasks (0: all). A scrub's task

@@ -15,16 +15,19 @@
 
 static struct sfs_member *member_of_task(struct sfs_pool *pool, unsigned task)
 {
-    if (task <= SFS_CARE_DRAIN || task >= SFS_CARE_DRAIN + 1000)
+    bool resize = task > SFS_CARE_RESIZE;
+    unsigned index = task - (resize ? SFS_CARE_RESIZE : SFS_CARE_DRAIN);
+    if (task <= SFS_CARE_DRAIN || index >= SFS_NONE16)
         return NULL;
-    struct sfs_member *m = sfs_member_of(pool, (uint16_t)(task - SFS_CARE_DRAIN));
-    return m && sfs_care_drains(m) ? m : NULL;
+    struct sfs_member *m = sfs_member_of(pool, (uint16_t)index);
+    return m && (resize ? sfs_member_shrinks(m) : sfs_care_drains(m)) ? m : NULL;
 }
 
 bool sfs_care_paused(const struct sfs_pool *pool, unsigned task)
 {
     uint8_t set = pool->config.paused;
-    bool is_change = task == SFS_CARE_CONVERT || task == SFS_CARE_REBALANCE || (task > SFS_CARE_DRAIN && task < SFS_CARE_REBUILD);
+    bool is_change = task == SFS_CARE_CONVERT || task == SFS_CARE_REBALANCE || (task > SFS_CARE_DRAIN && task < SFS_CARE_REBUILD) ||
+                     task > SFS_CARE_RESIZE;
     if (set & SFS_PAUSED_ALL && is_change)
         return true;
     if (task == SFS_CARE_CONVERT || task == SFS_CARE_REBALANCE)
@@ -76,7 +79,7 @@ static int may_pause(struct sfs_store *s, unsigned task, bool pause, struct scal
         return SCALEFS_OK;
     if (!listed(s, task))
         return no_task(s, task, info);
-    if (task > SFS_CARE_REBUILD && task < SFS_CARE_CONVERT)
+    if (task > SFS_CARE_REBUILD && task < SFS_CARE_RESIZE)
         return sfs_refuse(info, SCALEFS_E_INVAL,
                           "Task %u gives a disk what it missed; without that fewer disks may fail, so it is not paused. To use the "
                           "pool without that disk: `scalefs offline %s DISK`.", task, pool->config.name);
@@ -187,11 +190,16 @@ static int take_back(struct sfs_store *s, unsigned task, struct scalefs_error_in
         struct sfs_member *m = &pool->members[i];
         if (m->used && sfs_care_drains(m) && (!task || m == member_of_task(pool, task)))
             leaving[drains++] = m;
+        else if (sfs_member_shrinks(m) && (!task || m == member_of_task(pool, task))) {
+            sfs_member_want(m, m->record.size);
+            m->record.paused = 0;
+            some = true;
+        }
     }
     for (unsigned i = 0; i < drains; i++)
         kept += keep_member(pool, leaving[i]);
     if (!task || task == SFS_CARE_REBALANCE)
-        some = send_back_joining(pool);
+        some = send_back_joining(pool) || some;
     if (!task || task == SFS_CARE_CONVERT || (task == SFS_CARE_REBALANCE && !some))
         some = config_back(pool) || some;
     if (kept || some)

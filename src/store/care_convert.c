@@ -156,8 +156,8 @@ static bool is_roomless(const struct sfs_care *care, const struct sfs_group *g)
 static bool is_paused(const struct sfs_care *care, const struct sfs_group *g)
 {
     struct sfs_pool *pool = care->s->pool;
-    const struct sfs_member *leaves = g->record.state == SFS_GROUP_EVACUATING ? sfs_care_drained(pool, g) : NULL;
-    return sfs_care_paused(pool, leaves ? SFS_CARE_DRAIN + leaves->record.index : SFS_CARE_CONVERT);
+    unsigned task = g->record.state == SFS_GROUP_EVACUATING ? sfs_care_moves_for(pool, g) : 0;
+    return sfs_care_paused(pool, task ? task : SFS_CARE_CONVERT);
 }
 
 /* The next one: what gives room first, then what lacks redundancy, then width. What is to be emptied takes nothing any more. locked */
@@ -310,9 +310,9 @@ static uint64_t live_of(struct sfs_care *care, const struct sfs_group_record *r)
     struct sfs_store *s = care->s;
     sfs_store_lock(s);
     const struct sfs_group *g = sfs_group_of(s->pool, r->group);
-    const struct sfs_member *leaves = g ? sfs_care_drained(s->pool, g) : NULL;
+    unsigned task = g ? sfs_care_moves_for(s->pool, g) : 0;
     uint64_t live = live_now(s->pool, r);
-    sfs_care_begin(care, leaves ? SFS_CARE_DRAIN + leaves->record.index : SFS_CARE_CONVERT);
+    sfs_care_begin(care, task ? task : SFS_CARE_CONVERT);
     sfs_store_unlock(s);
     return live;
 }
@@ -393,7 +393,7 @@ static void keep(struct sfs_care *care, struct sfs_group *g)
     if (g->record.state != SFS_GROUP_EVACUATING || !is_whole(care, g, SFS_CLASS_DATA))
         return;
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
-        if (sfs_care_drains(sfs_member_of(care->s->pool, g->record.columns[c].disk)))
+        if (sfs_care_must_go(care->s->pool, &g->record, c))
             return;
     g->record.state = SFS_GROUP_OPEN;
     sfs_table_mark_group(care->s->pool, g);

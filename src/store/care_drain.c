@@ -3,6 +3,8 @@
  * A member that was replaced gives its columns to the one that takes its place, at the same atoms where they fit, or else
  * to any other. Which columns are left is the only progress that is kept, so it can stop and go on at any moment.
  *
+ * A member that is to become smaller gives away what stands behind its new end by the same steps, to itself where it has room.
+ *
  * Columns on zoned disks do not move, since they are written in order, once: such groups are emptied (empty.c), one after another.
  */
 #include "store/care_internal.h"
@@ -173,9 +175,13 @@ size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsign
     uint64_t scores[SFS_DISKS_MAX];
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (!may_take(pool, m) || (sfs_care_has_column(&g->record, m->record.index) && !together) || (heir_only && m != first))
+        bool stays = m == from && c < (unsigned)g->record.k + g->record.m && !sfs_care_drains(m); /* before the end of its disk */
+        if (!may_take(pool, m) || (sfs_care_has_column(&g->record, m->record.index) && !together && !stays) ||
+            (heir_only && m != first))
             continue;
         uint64_t score = m->free_atoms;
+        if (stays && m->free_atoms >= (1ull << g->record.column_log2) / m->record.atom_bytes)
+            score |= 1ull << 42;
         if (in_station(pool, g, c, m->record.station) < g->record.m)
             score |= 1ull << 40; /* a station holds no more of a group than may be lost */
         if (m == first)
@@ -220,12 +226,11 @@ static struct candidate *candidates(struct sfs_store *s, uint16_t member, size_t
     *count = 0;
     for (uint32_t i = 0; list && i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
-        if (!g || !sfs_care_has_column(&g->record, member))
-            continue;
-        unsigned c = 0;
-        while (g->record.columns[c].disk != member)
+        unsigned c = 0, n = g ? (unsigned)g->record.k + g->record.m : 0;
+        while (c < n && (g->record.columns[c].disk != member || !sfs_care_must_go(pool, &g->record, c)))
             c++;
-        list[(*count)++] = (struct candidate){i, sfs_care_spare(pool, g), g->record.column_log2, (uint8_t)c};
+        if (c < n)
+            list[(*count)++] = (struct candidate){i, sfs_care_spare(pool, g), g->record.column_log2, (uint8_t)c};
     }
     if (list)
         qsort(list, *count, sizeof *list, compare);
@@ -256,7 +261,9 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     int err = SCALEFS_E_NOSPC;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, c->group);
-    bool here = g && g->record.columns[c->column].disk == member, sequential = here && g->record.sequential;
+    bool here = g && c->column < g->record.k + g->record.m && g->record.columns[c->column].disk == member &&
+                sfs_care_must_go(s->pool, &g->record, c->column);
+    bool sequential = here && g->record.sequential;
     if (sequential)
         err = empty(care, g);
     else if (here)
@@ -340,11 +347,13 @@ static bool drain(struct sfs_care *care, uint16_t index)
     size_t count;
     sfs_store_lock(s);
     struct candidate *list = candidates(s, index, &count);
-    sfs_care_begin(care, SFS_CARE_DRAIN + index);
+    const struct sfs_member *m = sfs_member_of(s->pool, index);
+    bool leaves = m && sfs_care_drains(m);
+    sfs_care_begin(care, (leaves ? SFS_CARE_DRAIN : SFS_CARE_RESIZE) + index);
     sfs_store_unlock(s);
     if (!list)
         return false;
-    int err = count ? SCALEFS_E_NOSPC : drop(care, index), last = err;
+    int err = count ? SCALEFS_E_NOSPC : leaves ? drop(care, index) : sfs_care_shrunk(care, index), last = err;
     for (size_t i = 0; i < count; i++) {
         err = move_one(care, &list[i], index);
         if (err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST)
@@ -374,7 +383,7 @@ bool sfs_care_drain_step(struct sfs_care *care)
     struct sfs_store *s = care->s;
     if (care->wipe_count)
         wipe_dropped(care);
-    uint16_t index[SFS_DISKS_MAX];
+    uint16_t index[2 * SFS_DISKS_MAX];
     unsigned count = 0;
     sfs_store_lock(s);
     /* The absent ones first: there redundancy is lost. */
@@ -385,6 +394,12 @@ bool sfs_care_drain_step(struct sfs_care *care)
                 !sfs_care_paused(s->pool, SFS_CARE_DRAIN + m->record.index))
                 index[count++] = m->record.index;
         }
+    for (unsigned i = 0; i < s->pool->member_count; i++) {
+        const struct sfs_member *m = &s->pool->members[i];
+        if (sfs_member_shrinks(m) && !sfs_care_drains(m) && m->disk && !sfs_care_blocked(care, m->record.index) &&
+            !sfs_care_paused(s->pool, SFS_CARE_RESIZE + m->record.index))
+            index[count++] = m->record.index;
+    }
     sfs_store_unlock(s);
     for (unsigned i = 0; i < count; i++)
         if (drain(care, index[i]))

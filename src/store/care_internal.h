@@ -5,7 +5,7 @@
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
  * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
  * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), care_control.c (pausing, taking
- * back, pace), column.c (one
+ * back, pace), care_resize.c (members become larger or smaller), column.c (one
  * column moves), scrub.c, check.c.
  *
  * Only the care task (or, in a store without background, one caller of sfs_care_step) makes steps, so steps never run
@@ -32,10 +32,11 @@ struct sfs_care_range {
 
 /* The tasks of status, by id. */
 enum {
-    SFS_CARE_DRAIN = 1000,   /* + the member's index */
-    SFS_CARE_REBUILD = 2000, /* + the member's index */
-    SFS_CARE_CONVERT = 4001,
-    SFS_CARE_REBALANCE = 4002
+    SFS_CARE_DRAIN = 1000, /* + the member's index, which is less than 65536 */
+    SFS_CARE_REBUILD = 100000, /* + the member's index */
+    SFS_CARE_RESIZE = 200000,  /* + the member's index */
+    SFS_CARE_CONVERT = 301,
+    SFS_CARE_REBALANCE = 302
 };
 /* What was done of one of them since the pool was opened. */
 struct sfs_care_progress {
@@ -122,8 +123,8 @@ void sfs_care_did(struct sfs_care *care, uint64_t bytes);  /* of it */
 /* A column is on its way, so far along it; it arrived, or did not. */
 void sfs_care_column_begin(struct sfs_care *care, uint64_t total);
 void sfs_care_column_end(struct sfs_care *care, bool arrived);
-/* The first member that the group has a column on and that is to leave; NULL: none. */
-const struct sfs_member *sfs_care_drained(struct sfs_pool *pool, const struct sfs_group *g);
+/* The task for which the first column of the group that has to is to go elsewhere; 0: none has to. */
+unsigned sfs_care_moves_for(struct sfs_pool *pool, const struct sfs_group *g);
 /* Why the work on a member (0: on groups) cannot go on; NULL: it can. */
 const char *sfs_care_why_blocked(struct sfs_store *s, uint16_t member);
 size_t sfs_care_list(struct sfs_store *s, struct scalefs_task_status *tasks, size_t cap);
@@ -155,6 +156,12 @@ int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_
 /* The wish becomes durable, or is taken back. unlocked */
 int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info);
 
+/* --- care_resize.c: unlocked --- */
+/* Nothing stands behind the end that is wanted: the member's size follows. */
+int sfs_care_shrunk(struct sfs_care *care, uint16_t index);
+/* Labels that tell another size are written again; what devices have grown by is used. False: nothing was to be done. */
+bool sfs_care_sizes_step(struct sfs_care *care);
+
 /* --- care_control.c --- */
 /* Is this task to wait? locked */
 bool sfs_care_paused(const struct sfs_pool *pool, unsigned task);
@@ -166,6 +173,8 @@ bool sfs_care_others(struct sfs_care *care);
 /* --- care_state.c: locked --- */
 /* Does this member's content have to go elsewhere? */
 bool sfs_care_drains(const struct sfs_member *m);
+/* Is this column to go elsewhere: all of its member's, or what stands behind the end that is wanted? */
+bool sfs_care_must_go(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c);
 bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member);
 /* How many more disks may go before this group is lost. */
 unsigned sfs_care_spare(struct sfs_pool *pool, const struct sfs_group *g);

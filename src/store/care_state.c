@@ -9,6 +9,12 @@ bool sfs_care_drains(const struct sfs_member *m)
                        sfs_member_failed(m));
 }
 
+bool sfs_care_must_go(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c)
+{
+    const struct sfs_member *m = sfs_member_of(pool, g->columns[c].disk);
+    return m && (sfs_care_drains(m) || sfs_column_beyond(pool, g, c));
+}
+
 /* About how many live bytes a column of the group holds. */
 uint64_t sfs_care_column_live(const struct sfs_group *g)
 {

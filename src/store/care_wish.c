@@ -37,6 +37,9 @@ void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w)
         uint16_t heir = w->of_member[i].replaced_by;
         m->record.replaced_by = heir != SFS_NONE16 && sfs_member_of(pool, heir) ? heir : SFS_NONE16;
         m->record.paused = w->of_member[i].paused;
+        uint64_t size = w->of_member[i].wanted_size;
+        if (m->record.wanted_size != size && size <= m->record.size)
+            sfs_member_want(m, size);
         if (m->record.wish != w->of_member[i].wish)
             sfs_member_wish(pool, m, (enum sfs_wish)w->of_member[i].wish);
         m->dirty = true;
@@ -183,7 +186,7 @@ static void send_away(struct sfs_store *s, const uint16_t *indices, size_t count
             sfs_cond_wait(&s->checkpoint_done, s->lock);
         struct sfs_member *m = sfs_member_of(s->pool, indices[i]);
         struct sfs_disk *disk = m ? m->disk : NULL;
-        bool empty = m && m->free_atoms == m->record.atoms;
+        bool empty = m && m->free_atoms == m->record.atoms && m->limit == m->record.atoms;
         if (empty)
             sfs_member_drop(s->pool, indices[i]);
         else if (m)

@@ -54,33 +54,34 @@ void sfs_care_column_end(struct sfs_care *care, bool arrived)
 
 /* --- what is left --- */
 
-const struct sfs_member *sfs_care_drained(struct sfs_pool *pool, const struct sfs_group *g)
+unsigned sfs_care_moves_for(struct sfs_pool *pool, const struct sfs_group *g)
 {
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
         const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
-        if (m && sfs_care_drains(m))
-            return m;
+        if (m && sfs_care_must_go(pool, &g->record, c))
+            return (sfs_care_drains(m) ? SFS_CARE_DRAIN : SFS_CARE_RESIZE) + m->record.index;
     }
-    return NULL;
+    return 0;
 }
 
 /* Columns that move; where none can, all that lives in the group goes elsewhere. */
-static uint64_t drain_bytes(struct sfs_pool *pool, const struct sfs_member *m)
+static uint64_t drain_bytes(struct sfs_pool *pool, const struct sfs_member *m, unsigned task)
 {
     uint64_t bytes = 0;
     uint16_t to;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
-        unsigned c = 0, n = g ? (unsigned)g->record.k + g->record.m : 0;
-        while (c < n && g->record.columns[c].disk != m->record.index)
-            c++;
-        if (c == n)
-            continue;
-        bool emptied = g->record.sequential || g->record.state == SFS_GROUP_EVACUATING || !sfs_care_targets(pool, g, c, &to, 1);
-        if (!emptied)
+        for (unsigned c = 0; g && c < (unsigned)g->record.k + g->record.m; c++) {
+            if (g->record.columns[c].disk != m->record.index || !sfs_care_must_go(pool, &g->record, c))
+                continue;
+            bool moves = !g->record.sequential && g->record.state != SFS_GROUP_EVACUATING &&
+                         sfs_care_targets(pool, g, c, &to, 1);
+            if (!moves && sfs_care_moves_for(pool, g) == task)
+                bytes += g->count.live;
+            if (!moves)
+                break;
             bytes += sfs_care_column_live(g);
-        else if (sfs_care_drained(pool, g) == m)
-            bytes += g->count.live;
+        }
     }
     return bytes;
 }
@@ -109,7 +110,7 @@ static bool convert_bytes(struct sfs_care *care, uint64_t *bytes)
         if (!g || !g->count.live || !sfs_care_convert_bytes(care, g, &more))
             continue;
         some = true;
-        if (g->record.state != SFS_GROUP_EVACUATING || !sfs_care_drained(pool, g)) /* else it is the drain's */
+        if (g->record.state != SFS_GROUP_EVACUATING || !sfs_care_moves_for(pool, g)) /* else it is the drain's */
             *bytes += more;
     }
     return some;
@@ -202,8 +203,16 @@ static void add_members(struct sfs_store *s, struct list *l)
             bool replaced = m->record.replaced_by != SFS_NONE16;
             add_left(l, (struct scalefs_task_status){.id = SFS_CARE_DRAIN + index, .state = SCALEFS_TASK_RUNNING, .disk = index,
                                                      .kind = replaced ? SCALEFS_TASK_REPLACE : SCALEFS_TASK_REMOVE},
-                     drain_bytes(s->pool, m), sfs_care_why_blocked(s, index));
+                     drain_bytes(s->pool, m, SFS_CARE_DRAIN + index), sfs_care_why_blocked(s, index));
         }
+    for (unsigned i = 0; i < s->pool->member_count; i++) {
+        const struct sfs_member *m = &s->pool->members[i];
+        unsigned task = SFS_CARE_RESIZE + m->record.index;
+        if (sfs_member_shrinks(m) && !sfs_care_drains(m))
+            add_left(l, (struct scalefs_task_status){.id = task, .state = SCALEFS_TASK_RUNNING, .disk = m->record.index,
+                                                     .kind = SCALEFS_TASK_RESIZE},
+                     drain_bytes(s->pool, m, task), sfs_care_why_blocked(s, m->record.index));
+    }
 }
 
 static void add_groups(struct sfs_store *s, struct list *l)

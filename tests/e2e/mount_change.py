@@ -231,6 +231,43 @@ def paused_taken_back_and_slow():
     t.pool.destroy()
 
 
+def larger_and_smaller():
+    t = Tour("sizes", SIZES[:2])
+    t.step("add", *t.more)
+    before = t.pool.status()["capacity"]
+    disk = t.pool.disks[0]
+    os.truncate(disk, 400 * MIB)
+    t.pool.cli("resize", t.pool.name, "1")
+    s = t.pool.status()
+    equal(s["disks"][0]["size"], 400 * MIB, "size")
+    if s["capacity"]["free"] < before["free"] + 180 * MIB:
+        raise AssertionError((before, s["capacity"]))
+    refused(t, "100 MiB too small", "resize", "1", "500M")
+    refused(t, "32 MiB", "resize", "1", "8M")
+    with open(t.pool.path("large"), "wb") as f:
+        f.write(os.urandom(4 * MIB) * 80)
+    t.pool.sync()
+    with open(t.pool.path("large"), "rb") as f:
+        t.kept[t.pool.path("large")] = sha(f.read())
+    refused(t, "missing", "resize", "1", "40M")
+    s = t.step("resize", "1", "150M", kill=True)
+    equal(s["disks"][0]["size"], 150 * MIB, "size")
+    os.truncate(disk, 150 * MIB)
+    s = t.step("scrub")
+    equal((s["disks"][0]["errors"], s["repairs"]["lost_extents"]), ({"read": 0, "write": 0, "checksum": 0}, 0), "after the cut")
+    t.pool.unmount()
+    t.pool.cli("check", *t.pool.disks, *t.more)
+    os.truncate(disk, 200 * MIB)
+    t.pool.mount()
+    t.pool.cli("wait", t.pool.name)
+    equal(t.pool.status()["disks"][0]["size"], 200 * MIB, "size found at mounting")
+    os.truncate(disk, 220 * MIB)
+    t.pool.cli("online", t.pool.name, "1")
+    equal(t.pool.status()["disks"][0]["size"], 220 * MIB, "size found by online")
+    t.verify()
+    t.end([*t.pool.disks, *t.more])
+
+
 def a_pool_that_is_not_mounted():
     pool = Pool("closed", [128 * MIB])
     pool.mount()
@@ -262,5 +299,6 @@ if __name__ == "__main__":
         case(a_kill_in_the_middle, timeout=240)
         case(refusals, timeout=120)
         case(paused_taken_back_and_slow, timeout=180)
+        case(larger_and_smaller, timeout=180)
         case(a_pool_that_is_not_mounted, timeout=120)
     sys.exit(finish())

@@ -166,7 +166,7 @@ enum zoned { ZONED_DRAW, ZONED_NONE, ZONED_MIXED, ZONED_ALL };
 
 struct counts {
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
-    uint64_t pulled, returned, replaced, scrubs, added, removed, configured;
+    uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized;
 };
 
 struct model {

@@ -313,11 +313,47 @@ static void steer(struct model *m)
         wrong(m, "task %u, %u: %s: %s", task, what, scalefs_error_text(err), info.text);
 }
 
+/* A member becomes larger (the disk does, too) or smaller; a disk is cut when the pool says that it may be. */
+static void resize(struct model *m, unsigned i)
+{
+    struct prng *p = &m->chaos;
+    struct scalefs_error_info info = {0};
+    struct sim_disk *d = sim_farm_disk(m->w->farm, i);
+    uint64_t size = 0, wanted = 0, most = 256ull << 20;
+    sfs_store_lock(m->store);
+    const struct sfs_member *member = m->member[i] ? sfs_member_of(m->store->pool, m->member[i]) : NULL;
+    bool may = member && member->disk && member->record.layout == SFS_LAYOUT_CONVENTIONAL;
+    if (may) {
+        size = member->record.size;
+        wanted = member->record.wanted_size;
+    }
+    sfs_store_unlock(m->store);
+    if (!may)
+        return;
+    unsigned what = (unsigned)prng_below(p, 3);
+    if (what == 0 && sim_disk_size(d) < most)
+        sim_disk_resize(d, sim_disk_size(d) + (1 + prng_below(p, 16)) * (2u << 20));
+    if (what == 1 && size == wanted && sim_disk_size(d) > size && sfs_care_idle(m->store)) {
+        trace(m, "chaos: disk %u is cut to %llu", i, N(size));
+        sim_disk_resize(d, size);
+        return;
+    }
+    uint64_t bytes = what == 0 ? 0 : size * (50 + prng_below(p, 50)) / 100 / 4096 * 4096;
+    int err = sfs_care_resize(m->store, m->member[i], bytes, &info);
+    trace(m, "chaos: disk %u (member %u) is resized to %llu: %s", i, m->member[i], N(bytes), scalefs_error_name(err));
+    m->counts.resized += !err;
+    if (err && err != SCALEFS_E_TOO_SMALL && !refused(err))
+        wrong(m, "disk %u is not resized: %s: %s", i, scalefs_error_text(err), info.text);
+}
+
 static void change(struct model *m)
 {
     struct prng *p = &m->chaos;
     unsigned i = (unsigned)prng_below(p, sim_farm_count(m->w->farm));
-    switch (prng_below(p, 4)) {
+    switch (prng_below(p, 5)) {
+    case 4:
+        resize(m, i);
+        break;
     case 3:
         steer(m);
         break;

@@ -193,6 +193,13 @@ int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
     return SCALEFS_OK;
 }
 
+int scalefs_pool_resize(struct scalefs_pool *pool, const char *disk, uint64_t bytes, struct scalefs_error_info *info)
+{
+    (void)info;
+    note(pool, "resize %s to %llu", disk, (unsigned long long)bytes);
+    return SCALEFS_OK;
+}
+
 int scalefs_pool_pause(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info)
 {
     (void)info;
