@@ -178,6 +178,18 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
     return err;
 }
 
+/* What could not be read is tried again: perhaps only for want of this member. locked */
+static void hope_again(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    care->stuck_count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && ((void *)g->store == s || (void *)g->store == g))
+            g->store = NULL;
+    }
+}
+
 /* Everything was written: when it is durable the member lacks nothing. locked; gives up the lock. */
 static int finish(struct sfs_care *care, uint16_t index, unsigned comings)
 {
@@ -191,6 +203,7 @@ static int finish(struct sfs_care *care, uint16_t index, unsigned comings)
         m->complete = true;
         m->dirty = true;
         care->owed.member = 0;
+        hope_again(care);
     }
     sfs_store_unlock(s);
     if (!err && same) {

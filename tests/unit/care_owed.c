@@ -235,8 +235,8 @@ static void logs_that_stay(struct world *w, void *arg)
     lose_the_cache(w, s, arg);
     NEED(w, keep_logs(s) > 0);
     bring_back(w, s);
-    take_care(w, s);
-    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    while (members_complete(s->pool) < sim_farm_count(w->farm))
+        NEED(w, sfs_care_step(s));
     sync_and_close(w, s);
 }
 
@@ -248,6 +248,37 @@ static void pays_logs_that_cannot_be_packed(void)
     add_disks(&w, 2, 96 * MIB);
     live(&w, fill_pool, &c);
     live(&w, logs_that_stay, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
+/* What could not be read without the disk can be read with it. */
+static void try_again(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    NEED(w, keep_logs(s) > 0); /* as if some of what lives there could not */
+    MUST(w, sfs_vec_reserve(w->env, &s->care->stuck, &s->care->stuck_cap, 1, sizeof *s->care->stuck));
+    s->care->stuck[s->care->stuck_count++] = 1; /* nor that of a group that was to be emptied */
+    MUST(w, sfs_care_offline(s, 2, &info));
+    take_care(w, s);
+    uint64_t landed = keep_logs(s);
+    bring_back(w, s);
+    take_care(w, s);
+    NEED(w, landed > 0 && keep_logs(s) < landed / 4); /* the tail of what was packed landed again */
+    NEED_EQ(w, s->care->stuck_count, 0);
+    sync_and_close(w, s);
+}
+
+static void tries_again_what_could_not_be_read(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 2, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, try_again, &c);
     live(&w, sound, &c);
     world_deinit(&w);
 }
@@ -454,6 +485,7 @@ int main(int argc, char **argv)
     RUN(rewrites_what_a_cache_lost);
     RUN(pays_nodes_of_the_map_that_an_opening_forgot);
     RUN(pays_logs_that_cannot_be_packed);
+    RUN(tries_again_what_could_not_be_read);
     RUN(waits_for_rows_in_flight);
     RUN(misses_nothing_while_others_write);
     RUN(refuses_what_would_lose_reach);
