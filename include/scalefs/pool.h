@@ -95,6 +95,11 @@ const char *scalefs_disk_state_name(enum scalefs_disk_state s);
 const char *scalefs_task_kind_name(enum scalefs_task_kind k);
 const char *scalefs_task_state_name(enum scalefs_task_state s);
 
+/* What it would mean that a disk, or all disks of a station, went now: nothing; all data are still there, with fewer failures
+ * borne; the pool waits for them. */
+enum scalefs_loss { SCALEFS_LOSS_NONE, SCALEFS_LOSS_DEGRADED, SCALEFS_LOSS_SUSPENDED };
+const char *scalefs_loss_name(enum scalefs_loss l); /* "none", "degraded", "suspended" */
+
 struct scalefs_disk_status {
     unsigned id; /* the short id */
     char uuid[37];
@@ -104,6 +109,14 @@ struct scalefs_disk_status {
     uint64_t size, used;
     enum scalefs_disk_state state;
     uint64_t read_errors, write_errors, checksum_errors;
+    enum scalefs_loss loss;
+    uint64_t loss_bytes; /* of data that could not be reached without it */
+};
+struct scalefs_station_status {
+    char name[64];
+    unsigned disks, absent;
+    enum scalefs_loss loss;
+    uint64_t loss_bytes;
 };
 struct scalefs_task_status {
     unsigned id;
@@ -129,9 +142,10 @@ struct scalefs_status {
     uint64_t rate;          /* bytes a second that they move at most; 0: no limit */
     uint64_t raw, usable, used, free;
     uint64_t extents_repaired, extents_lost;
-    size_t disk_count, task_count;
+    size_t disk_count, task_count, station_count;
     struct scalefs_disk_status *disks;
     struct scalefs_task_status *tasks;
+    struct scalefs_station_status *stations;
 };
 /* Free with scalefs_status_free. Never waits for a disk. */
 int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **status);
@@ -176,6 +190,41 @@ int scalefs_pool_resume(struct scalefs_pool *pool, unsigned task, struct scalefs
  * moved already moves back in the background. A scrub is stopped. Durable when it returns. NOENT: there is none; INVAL: it cannot be
  * taken back; TOO_FEW, NOSPC: the pool could not hold its files so. */
 int scalefs_pool_cancel(struct scalefs_pool *pool, unsigned task, struct scalefs_error_info *info);
+
+/* What a change would mean. */
+enum scalefs_change_verb {
+    SCALEFS_CHANGE_ADD,     /* disks; station */
+    SCALEFS_CHANGE_REMOVE,  /* disk; failover */
+    SCALEFS_CHANGE_REPLACE, /* disk; disks: the new one */
+    SCALEFS_CHANGE_RESIZE,  /* disk; bytes (0: all of the device) */
+    SCALEFS_CHANGE_SET      /* failover, optimize */
+};
+struct scalefs_change {
+    size_t struct_bytes;
+    enum scalefs_change_verb verb;
+    const char *disk;
+    int failover, optimize;    /* negative: as it is */
+    uint64_t bytes;
+    const char *const *disks;  /* of each new one its path, or for one that is not there yet its size, as "8T" */
+    size_t disk_count;
+    const char *station;
+};
+struct scalefs_plan {
+    bool possible;
+    char refusal[1024]; /* why not, and what would work; "" possible */
+    unsigned disks_before, disks_after;          /* members that stay */
+    uint64_t used, usable_before, usable_after;
+    unsigned failures_before, failures_during, failures_after; /* disks that may fail with nothing lost */
+    uint64_t bytes_to_move;
+    uint64_t rate, seconds; /* bytes a second, measured; how long it would take; 0: not known */
+};
+/* Makes the change in memory, by the code that makes it in earnest, looks, and takes it back; nothing is changed. OK also when the change
+ * would be refused: then plan->possible is false. INVAL: it is no change. */
+int scalefs_pool_plan(struct scalefs_pool *pool, const struct scalefs_change *change, struct scalefs_plan *plan,
+                      struct scalefs_error_info *info);
+/* The same for a pool that is not made yet, of disks of these sizes. */
+int scalefs_plan_create(const uint64_t *sizes, size_t count, unsigned failover, unsigned optimize,
+                        struct scalefs_plan *plan, struct scalefs_error_info *info);
 
 enum scalefs_scrub_verb { SCALEFS_SCRUB_START, SCALEFS_SCRUB_PAUSE, SCALEFS_SCRUB_RESUME, SCALEFS_SCRUB_STOP };
 int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,

@@ -75,3 +75,9 @@ const char *scalefs_task_state_name(enum scalefs_task_state s)
     const char *const words[] = {"running", "paused", "blocked"};
     return word(words, 3, (unsigned)s);
 }
+
+const char *scalefs_loss_name(enum scalefs_loss l)
+{
+    const char *const words[] = {"none", "degraded", "suspended"};
+    return word(words, 3, (unsigned)l);
+}

@@ -2,6 +2,7 @@
 #include "api/internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define TASKS_MAX 64u
 
@@ -9,7 +10,32 @@ struct whole {
     struct scalefs_status status;
     struct scalefs_disk_status disks[SFS_DISKS_MAX];
     struct scalefs_task_status tasks[TASKS_MAX];
+    struct scalefs_station_status stations[SFS_DISKS_MAX];
 };
+
+/* What it would mean that each disk, and each station, went now. */
+static void fill_losses(struct sfs_store *store, struct whole *w)
+{
+    struct scalefs_status *s = &w->status;
+    for (size_t i = 0; i < s->disk_count; i++) {
+        struct scalefs_disk_status *d = &w->disks[i];
+        d->loss = sfs_care_loss(store, (uint16_t)d->id, NULL, &d->loss_bytes);
+        size_t n = 0;
+        while (n < s->station_count && strcmp(w->stations[n].name, d->station))
+            n++;
+        struct scalefs_station_status *st = &w->stations[n];
+        if (!d->station[0])
+            continue;
+        if (n == s->station_count) {
+            snprintf(st->name, sizeof st->name, "%s", d->station);
+            st->loss = sfs_care_loss(store, 0, st->name, &st->loss_bytes);
+            s->station_count++;
+        }
+        st->disks++;
+        st->absent += d->state == SCALEFS_DISK_ABSENT || d->state == SCALEFS_DISK_FAILED;
+    }
+}
+
 
 static enum scalefs_disk_state state_of(const struct sfs_member *m)
 {
@@ -79,7 +105,9 @@ int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **statu
     s->read_only = pool->read_only;
     sfs_care_state(pool->store, &s->state, &s->failures_left, s->action, sizeof s->action);
     sfs_care_tasks(pool->store, w->tasks, TASKS_MAX, &s->task_count);
+    fill_losses(pool->store, w);
     s->disks = w->disks;
+    s->stations = w->stations;
     s->tasks = w->tasks;
     *status = s;
     return SCALEFS_OK;

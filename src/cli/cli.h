@@ -157,6 +157,7 @@ int sfs_cli_offline(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_online(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_scrub(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_resize(struct sfs_cli *cli, const struct sfs_cli_args *args);
+int sfs_cli_plan(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_pause(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_resume(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_cancel(struct sfs_cli *cli, const struct sfs_cli_args *args);

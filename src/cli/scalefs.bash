@@ -2,7 +2,7 @@
 _scalefs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} options=
-    local verbs='create mount unmount list status set add remove replace resize offline online scrub pause resume cancel wait check export import version help'
+    local verbs='create mount unmount list status set add remove replace resize offline online scrub plan pause resume cancel wait check export import version help'
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 || $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
@@ -15,6 +15,7 @@ _scalefs()
         set | scrub | resize | resume | cancel) options='--wait' ;;
         add) options='--station --size --force --wait' ;;
         remove) options='--failover --wait' ;;
+        plan) options='--disks --failover --optimize --station' ;;
         replace) options='--size --force --wait' ;;
         import) options='--from-other-computer --degraded --keep' ;;
     esac
@@ -31,6 +32,9 @@ _scalefs()
         mapfile -t COMPREPLY < <(compgen -W "$(scalefs list 2>/dev/null | awk 'NR > 1 && $1 != "No" { print $1 }')" -- "$cur")
     elif [[ $COMP_CWORD -eq 3 && $verb == scrub ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'pause resume stop' -- "$cur")
+        return
+    elif [[ $COMP_CWORD -eq 3 && $verb == plan ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'add remove replace resize set' -- "$cur")
         return
     elif [[ $verb == set ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'verify=checksum verify=parity compression=off compression=zstd record= rate= failover= optimize=' -- "$cur")

@@ -97,6 +97,29 @@ static void show_disks(const struct sfs_value *disks, FILE *to)
     fputs("(sizes in binary units; errors: read/write/checksum)\n", to);
 }
 
+/* What it would mean that a disk, or a station, went now; disks only where it is not the same for all. */
+static void show_losses(const struct sfs_value *losses, FILE *to)
+{
+    for (const struct sfs_value *l = losses ? losses->first : NULL; l; l = l->next) {
+        const char *loss = sfs_value_string(l, "loss", "none"), *station = sfs_value_string(l, "station", NULL);
+        bool waits = !strcmp(loss, "suspended");
+        char bytes[SFS_SIZE_TEXT];
+        if (!strcmp(loss, "none") || (!station && !waits))
+            continue;
+        sfs_size_format(sfs_value_u64(l, "bytes", 0), bytes);
+        if (station)
+            fprintf(to, "station %s, if it went: ", station);
+        else
+            fprintf(to, "disk %llu, if it went: ", (unsigned long long)sfs_value_u64(l, "disk", 0));
+        if (!waits)
+            fputs("nothing is lost, files stay in use\n", to);
+        else if (sfs_value_u64(l, "bytes", 0))
+            fprintf(to, "%s could not be reached, the pool would wait for it\n", bytes);
+        else
+            fputs("the pool would wait for it\n", to);
+    }
+}
+
 static void put_task(struct sfs_cli_table *t, const struct sfs_value *task)
 {
     char done[SFS_SIZE_TEXT], total[SFS_SIZE_TEXT], rate[SFS_SIZE_TEXT], left[SFS_CLI_DURATION];
@@ -158,6 +181,7 @@ void sfs_cli_show_status(const struct sfs_value *answer, FILE *to)
     if (repaired || gone)
         fprintf(to, "repairs    %llu extents repaired, %llu lost\n", repaired, gone);
     show_disks(sfs_value_get(status, "disks"), to);
+    show_losses(sfs_value_get(status, "losses"), to);
     show_tasks(sfs_value_get(status, "tasks"), to);
 }
 

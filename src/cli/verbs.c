@@ -31,6 +31,8 @@ static const struct sfs_cli_option add_options[] = {
 static const struct sfs_cli_option remove_options[] = {{"failover", "N"}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option replace_options[] = {
     {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
+static const struct sfs_cli_option plan_options[] = {
+    {"disks", "SIZE,SIZE"}, {"failover", "N"}, {"optimize", "HOW"}, {"station", "NAME"}, COMMON};
 static const struct sfs_cli_option import_options[] = {
     {"from-other-computer", NULL}, {"degraded", NULL}, {"keep", "DISK"}, COMMON};
 
@@ -109,6 +111,17 @@ static const struct sfs_cli_verb verbs[] = {
     {"scrub", "scalefs scrub POOL [--wait]\nscalefs scrub POOL pause|resume|stop",
      "read and verify everything, repair what is wrong",
      "Exit status 3 with --wait: the pool needs attention.\n", wait_options, 1, 2, sfs_cli_scrub},
+    {"plan",
+     "scalefs plan POOL add DISK|SIZE… [--station NAME]\n"
+     "scalefs plan POOL remove DISK [--failover N]\n"
+     "scalefs plan POOL replace OLD NEW|SIZE\n"
+     "scalefs plan POOL resize DISK [SIZE]\n"
+     "scalefs plan POOL set [failover=N] [optimize=HOW]\n"
+     "scalefs plan --disks SIZE,SIZE… [--failover N] [--optimize HOW]",
+     "what a change would mean, or a pool of such disks",
+     "Capacity, disks that may fail, bytes to move and an estimate of the time, or why it would be refused.\n"
+     "A SIZE, as 8T, stands for a disk that is not there yet. Nothing is changed.\n",
+     plan_options, 0, MANY, sfs_cli_plan},
     {"pause", "scalefs pause POOL [TASK]", "halt changes of the pool that are going on",
      "Without TASK all of them, with it that one of `scalefs status`. They stay so over a restart.\n", common_options, 1, 2,
      sfs_cli_pause},
@@ -143,8 +156,6 @@ static const struct sfs_cli_verb verbs[] = {
 static const struct {
     const char *name, *instead;
 } later[] = {
-    {"plan", "it cannot tell what a change would cost. A verb that is refused says why, and changes "
-             "nothing."},
     {"recover", "it cannot get files out of a pool that does not open. Try `scalefs mount DISK… "
                 "MOUNTPOINT --read-only --degraded`."},
     {"snapshot", "it has no snapshots. Keep copies of the files elsewhere."},

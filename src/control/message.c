@@ -65,6 +65,57 @@ static void put_disk(struct sfs_json *json, const struct scalefs_disk_status *di
     sfs_json_end(json);
 }
 
+/* What it would mean that each disk and each station went now. */
+static void put_losses(struct sfs_json *json, const struct scalefs_status *s)
+{
+    sfs_json_array(json, "losses");
+    for (size_t i = 0; i < s->disk_count; i++) {
+        sfs_json_object(json, NULL);
+        sfs_json_u64(json, "disk", s->disks[i].id);
+        sfs_json_string(json, "loss", scalefs_loss_name(s->disks[i].loss));
+        sfs_json_u64(json, "bytes", s->disks[i].loss_bytes);
+        sfs_json_end(json);
+    }
+    for (size_t i = 0; i < s->station_count; i++) {
+        sfs_json_object(json, NULL);
+        sfs_json_string(json, "station", s->stations[i].name);
+        sfs_json_u64(json, "disks", s->stations[i].disks);
+        sfs_json_u64(json, "absent", s->stations[i].absent);
+        sfs_json_string(json, "loss", scalefs_loss_name(s->stations[i].loss));
+        sfs_json_u64(json, "bytes", s->stations[i].loss_bytes);
+        sfs_json_end(json);
+    }
+    sfs_json_end(json);
+}
+
+void sfs_message_put_plan(struct sfs_json *json, const struct scalefs_plan *p)
+{
+    sfs_json_object(json, "plan");
+    sfs_json_bool(json, "possible", p->possible);
+    sfs_json_string(json, "refusal", some(p->refusal));
+    sfs_json_u64(json, "used", p->used);
+    sfs_json_object(json, "before");
+    sfs_json_u64(json, "disks", p->disks_before);
+    sfs_json_u64(json, "usable", p->usable_before);
+    sfs_json_u64(json, "failures", p->failures_before);
+    sfs_json_end(json);
+    sfs_json_object(json, "during");
+    sfs_json_u64(json, "failures", p->failures_during);
+    sfs_json_end(json);
+    sfs_json_object(json, "after");
+    sfs_json_u64(json, "disks", p->disks_after);
+    sfs_json_u64(json, "usable", p->usable_after);
+    sfs_json_u64(json, "failures", p->failures_after);
+    sfs_json_end(json);
+    sfs_json_u64(json, "bytes_to_move", p->bytes_to_move);
+    sfs_json_u64(json, "rate", p->rate);
+    if (p->rate)
+        sfs_json_u64(json, "seconds", p->seconds);
+    else
+        sfs_json_null(json, "seconds");
+    sfs_json_end(json);
+}
+
 static void put_task(struct sfs_json *json, const struct scalefs_task_status *task)
 {
     sfs_json_object(json, NULL);
@@ -122,6 +173,11 @@ static void put_contract(struct sfs_json *json, const struct scalefs_status *s, 
         put_task(json, &s->tasks[i]);
     sfs_json_end(json);
     put_repairs(json, "repairs", s);
+    put_losses(json, s);
+    sfs_json_object(json, "changes");
+    sfs_json_bool(json, "paused", s->paused);
+    sfs_json_u64(json, "rate", s->rate);
+    sfs_json_end(json);
     sfs_json_end(json);
 }
 

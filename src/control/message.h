@@ -10,6 +10,12 @@
  *     replace   "old", "new", "size": bytes, "force", "wait"
  *     offline   "disk"
  *     online    "disk"
+ *     add       "disks": [path, ...], "station", "size", "force", "wait"
+ *     remove    "disk", "failover", "wait"
+ *     resize    "disk", "size": bytes (0: all of its device), "wait"
+ *     plan      "change": "add" | "remove" | "replace" | "resize" | "set", "disk", "disks": [path or size,
+ *               ...], "failover", "optimize", "size", "station"; `done` has "plan" besides
+ *     pause, resume, cancel   "task": number (0: all), "wait"
  *     scrub     "action": "start" | "pause" | "resume" | "stop", "wait"
  *     wait
  *     unmount
@@ -46,6 +52,8 @@ int sfs_message_line(struct sfs_json *json, char **line, size_t *len);
 /* "status" and "more". `mounted` may be NULL. */
 void sfs_message_put_status(struct sfs_json *json, const struct scalefs_status *status,
                             const char *mounted, const struct scalefs_status *before);
+/* "plan": {...} */
+void sfs_message_put_plan(struct sfs_json *json, const struct scalefs_plan *plan);
 /* "error": {...}. With an empty `text`, the error's own sentence. */
 void sfs_message_put_error(struct sfs_json *json, int error, const char *text);
 

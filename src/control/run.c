@@ -15,6 +15,7 @@ struct run {
     const struct sfs_control_asker *asker;
     const struct scalefs_status *before;
     struct scalefs_error_info info;
+    const struct scalefs_plan *plan;
     unsigned ticks;
     bool stop;
 };
@@ -45,6 +46,8 @@ static bool answer_status(struct run *r, const char *type, const struct scalefs_
     struct sfs_json json;
     sfs_message_begin(&json, type);
     sfs_message_put_status(&json, status, r->mounted, r->before);
+    if (r->plan)
+        sfs_message_put_plan(&json, r->plan);
     return send_answer(r->asker, &json);
 }
 
@@ -255,6 +258,34 @@ static int run_cancel(struct run *r)
     return run_task(r, scalefs_pool_cancel);
 }
 
+static int run_plan(struct run *r)
+{
+    static const char *const names[] = {"add", "remove", "replace", "resize", "set"};
+    const struct sfs_value *list = sfs_value_get(r->request, "disks");
+    const char *change = sfs_value_string(r->request, "change", ""), *paths[DISKS_MAX];
+    uint64_t failover = sfs_value_u64(r->request, "failover", UINT64_MAX), optimize = sfs_value_u64(r->request, "optimize", UINT64_MAX);
+    struct scalefs_change c = {.struct_bytes = sizeof c, .disk = sfs_value_string(r->request, "disk", NULL),
+                               .failover = failover > 31 ? -1 : (int)failover, .optimize = optimize > 100 ? -1 : (int)optimize,
+                               .bytes = sfs_value_u64(r->request, "size", 0), .disks = paths,
+                               .station = sfs_value_string(r->request, "station", NULL)};
+    unsigned verb = 0;
+    while (verb < 5 && strcmp(change, names[verb]))
+        verb++;
+    if (verb == 5 || (list && (list->type != SFS_VALUE_ARRAY || list->count > DISKS_MAX)))
+        return bad_request(r, "change");
+    c.verb = (enum scalefs_change_verb)verb;
+    for (const struct sfs_value *v = list ? list->first : NULL; v; v = v->next) {
+        if (v->type != SFS_VALUE_STRING)
+            return bad_request(r, "list of disks");
+        paths[c.disk_count++] = v->string;
+    }
+    struct scalefs_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return SCALEFS_E_NOMEM;
+    r->plan = plan;
+    return scalefs_pool_plan(r->pool, &c, plan, &r->info);
+}
+
 static const struct verb {
     const char *name;
     int (*run)(struct run *r);
@@ -263,7 +294,7 @@ static const struct verb {
     {"add", run_add},         {"remove", run_remove},
     {"replace", run_replace}, {"offline", run_offline}, {"online", run_online},
     {"scrub", run_scrub},     {"wait", wait_done},
-    {"resize", run_resize},   {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
+    {"plan", run_plan},       {"resize", run_resize},   {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -305,6 +336,7 @@ int sfs_control_run(struct scalefs_pool *pool, const char *mounted, const struct
 out:
     if (error)
         sfs_control_answer_error(asker, error, r.info.text);
+    free((void *)r.plan);
     scalefs_status_free(before);
     scalefs_status_free(after);
     return error;

@@ -132,3 +132,31 @@ int sfs_pool_format(struct sfs_env *env, struct sfs_disk *const *disks, size_t c
     sfs_pool_free(pool); /* the disks are the caller's */
     return err;
 }
+
+int sfs_pool_sketch(struct sfs_env *env, const uint64_t *sizes, size_t count, const struct sfs_pool_format *how, uint64_t *usable,
+                    struct scalefs_error_info *info)
+{
+    struct sfs_disk *pointers[SFS_DISKS_MAX], *disks = sfs_zalloc(env, (SFS_DISKS_MAX + 1) * sizeof *disks);
+    struct sfs_pool *pool = sfs_pool_new(env);
+    int err = disks && pool ? SCALEFS_OK : SCALEFS_E_NOMEM;
+    for (size_t i = 0; i < count && i < SFS_DISKS_MAX && !err; i++) {
+        pointers[i] = &disks[i];
+        disks[i].info.size_bytes = sizes[i] - sizes[i] % SFS_IO_ALIGN;
+        disks[i].info.sector_bytes = 4096;
+        snprintf(disks[i].info.path, sizeof disks[i].info.path, "A disk of %llu MiB",
+                 (unsigned long long)(disks[i].info.size_bytes >> 20));
+    }
+    if (!err)
+        err = check(pointers, count, how, info);
+    if (!err)
+        configure(pool, count, how);
+    for (size_t i = 0; i < count && !err; i++) {
+        uint16_t index;
+        err = sfs_member_pretend(pool, pointers[i], NULL, &index);
+    }
+    if (!err)
+        *usable = sfs_groups_capacity(pool);
+    sfs_pool_free(pool);
+    sfs_free(env, disks);
+    return err;
+}

@@ -573,3 +573,65 @@ int sfs_member_measure(struct sfs_pool *pool, uint16_t index, uint64_t *bytes)
     sfs_pool_io_end(pool, epoch);
     return err;
 }
+
+/* --- members that are not there, for plans --- */
+
+int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index)
+{
+    struct sfs_label label;
+    struct sfs_member fresh;
+    unsigned slot = 0;
+    memset(&fresh, 0, sizeof fresh);
+    while (slot < pool->member_count && pool->members[slot].used)
+        slot++;
+    if (slot == SFS_DISKS_MAX)
+        return SCALEFS_E_TOOBIG;
+    *index = SFS_NONE16 - 1;
+    while (sfs_member_of(pool, *index))
+        --*index;
+    int err = sfs_member_describe(pool, disk, *index, station, &fresh.record, &label);
+    if (!err)
+        err = sfs_atoms_init(pool, &fresh);
+    if (err)
+        return err;
+    fresh.record.wish = SFS_WISH_JOIN;
+    fresh.disk = disk;
+    fresh.used = fresh.complete = true;
+    pool->members[slot] = fresh;
+    if (slot == pool->member_count)
+        pool->member_count++;
+    return SCALEFS_OK;
+}
+
+void sfs_member_forget(struct sfs_pool *pool, uint16_t index)
+{
+    struct sfs_member *m = sfs_member_of(pool, index);
+    SFS_ASSERT(m);
+    sfs_free(pool->env, m->atom_used);
+    memset(m, 0, sizeof *m);
+    while (pool->member_count && !pool->members[pool->member_count - 1].used)
+        pool->member_count--;
+}
+
+uint64_t sfs_member_speed(struct sfs_pool *pool, uint16_t index)
+{
+    enum { PROBES = 4 };
+    uint32_t len = 1u << 20;
+    struct sfs_io ios[PROBES];
+    sfs_mutex_lock(&pool->lock);
+    const struct sfs_member *m = sfs_member_of(pool, index);
+    struct sfs_disk *disk = m ? m->disk : NULL;
+    uint64_t from = m ? m->record.data_offset : 0, atoms = m ? m->record.atoms : 0;
+    unsigned epoch = sfs_pool_io_begin(pool);
+    sfs_mutex_unlock(&pool->lock);
+    uint8_t *buf = disk && atoms ? sfs_alloc_io(pool->env, PROBES * len) : NULL;
+    uint64_t began = sfs_now_ns(pool->env), took = 0;
+    for (unsigned i = 0; i < PROBES; i++)
+        ios[i] = (struct sfs_io){.disk = disk, .op = SFS_IO_READ, .buf = buf + (size_t)i * len, .len = len,
+                                 .offset = from + (uint64_t)i * len};
+    if (buf && !sfs_io_run(pool->env, ios, PROBES))
+        took = sfs_now_ns(pool->env) - began;
+    sfs_free(pool->env, buf);
+    sfs_pool_io_end(pool, epoch);
+    return took ? (uint64_t)(PROBES * (double)len * 1e9 / (double)took) : 0;
+}

@@ -138,6 +138,10 @@ int sfs_pool_format(struct sfs_env *env, struct sfs_disk *const *disks, size_t c
                     const struct sfs_pool_format *how, struct sfs_uuid *uuid,
                     struct scalefs_error_info *info);
 
+/* How much a pool of such disks could hold, without making it: `usable` as sfs_groups_capacity. Errors as above. */
+int sfs_pool_sketch(struct sfs_env *env, const uint64_t *sizes, size_t count, const struct sfs_pool_format *how, uint64_t *usable,
+                    struct scalefs_error_info *info);
+
 /* Reads what a disk says of itself. NOT_A_POOL, VERSION, CORRUPT (no copy of the label is whole), IO.
  * `newest` (may be NULL): its newest valid commit record; *has_record false when there is none. */
 int sfs_pool_identify(struct sfs_env *env, struct sfs_disk *disk, struct sfs_label *label,
@@ -199,6 +203,12 @@ bool sfs_member_end_free(const struct sfs_pool *pool, const struct sfs_member *m
  * then: sfs_member_check_head, with repair, after a commit. NOMEM. locked */
 int sfs_member_set_size(struct sfs_pool *pool, struct sfs_member *m, uint64_t size);
 uint64_t sfs_member_used(const struct sfs_member *m);                    /* bytes of columns. locked */
+/* A member that is nowhere, for a plan: under the lock nobody sees it. Of `disk` only info is looked at. Forgotten before the lock is given
+ * up. TOOBIG: there are as many members as can be; TOO_SMALL, NOTSUP, NOMEM. locked */
+int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index);
+void sfs_member_forget(struct sfs_pool *pool, uint16_t index);
+/* Bytes a second of a few reads; 0: it cannot be told. unlocked */
+uint64_t sfs_member_speed(struct sfs_pool *pool, uint16_t index);
 /* Looks at the device again: how large it is now. GONE, NOENT. unlocked */
 int sfs_member_measure(struct sfs_pool *pool, uint16_t index, uint64_t *bytes);
 /* Forgets a member that holds no column. Its label is wiped when the disk is there and `committed` no longer needs

@@ -58,6 +58,7 @@ void sfs_care_moved(struct sfs_care *care, uint64_t bytes)
     /* After a pause the old figure means nothing. */
     uint64_t fresh = (uint64_t)((double)care->rate_bytes * 1e9 / (double)past);
     care->rate = care->rate && past < 5000000000u ? (care->rate * 3 + fresh) / 4 : fresh;
+    care->speed = care->rate;
     care->rate_bytes = 0;
     care->rate_since_ns = now;
     sfs_store_unlock(s);

@@ -41,6 +41,20 @@ int sfs_care_resume(struct sfs_store *store, unsigned task, struct scalefs_error
 int sfs_care_cancel(struct sfs_store *store, unsigned task, struct scalefs_error_info *info);
 /* Changes move at most so many bytes a second; 0: as many as they can beside others. */
 int sfs_care_limit(struct sfs_store *store, uint64_t rate, struct scalefs_error_info *info);
+/* What the change would mean; nothing is changed. It is made in memory as the verb makes it, looked at, and taken back. OK also when it
+ * would be refused, which plan->possible tells; NOMEM. unlocked */
+struct sfs_change {
+    enum { SFS_CHANGE_REMOVE, SFS_CHANGE_CONFIGURE, SFS_CHANGE_RESIZE, SFS_CHANGE_ADD, SFS_CHANGE_REPLACE } verb;
+    uint16_t index;          /* remove, resize, replace */
+    int failover, optimize;  /* remove, configure; negative: as it is */
+    uint64_t bytes, device;  /* resize: what is wanted, what there is */
+    const uint64_t *sizes;   /* add, replace, for a plan: of the new disks */
+    size_t count;
+    const char *station;
+};
+int sfs_care_plan(struct sfs_store *store, const struct sfs_change *c, struct scalefs_plan *plan);
+/* What it would mean that the member, or all of the station of that name, went now. locked by itself */
+enum scalefs_loss sfs_care_loss(struct sfs_store *store, uint16_t index, const char *station, uint64_t *bytes);
 /* The member goes offline (refused when data would be lost from reach: says so) or comes back at `disk`. */
 int sfs_care_offline(struct sfs_store *store, uint16_t index, struct scalefs_error_info *info);
 int sfs_care_online(struct sfs_store *store, struct sfs_disk *disk, struct scalefs_error_info *info);

@@ -82,7 +82,8 @@ static bool draw(struct sketch *k, const struct sfs_care *care)
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
         if (g && g->count.live && !g->record.sequential && g->record.state == SFS_GROUP_OPEN &&
-            g->record.class != SFS_CLASS_LANDING && !is_fixed(care, g) && !add_group(k, g))
+            g->record.class != SFS_CLASS_LANDING && !is_fixed(care, g) && !sfs_care_converts(care, g) &&
+            !sfs_care_moves_for(pool, g) && !add_group(k, g))
             return false;
     }
     return true;

@@ -42,7 +42,7 @@ static uint64_t atoms_to_take(struct sfs_pool *pool, uint16_t member)
     return atoms;
 }
 
-static int may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info)
+int sfs_wish_may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info)
 {
     struct sfs_pool *pool = s->pool;
     const struct sfs_member *m = sfs_member_of(pool, old_index);
@@ -98,7 +98,7 @@ int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *n
     char station[SFS_NAME_MAX + 1] = "";
     uint16_t index;
     sfs_store_lock(s);
-    int err = may_replace(s, old_index, new_disk, info);
+    int err = sfs_wish_may_replace(s, old_index, new_disk, info);
     uint8_t wish = SFS_WISH_STAY;
     if (!err) {
         const struct sfs_member *m = sfs_member_of(s->pool, old_index);

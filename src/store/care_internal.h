@@ -103,6 +103,7 @@ struct sfs_care {
     uint64_t scrub_saved_ns, scrub_applied;
     /* What was moved or verified lately, for the speed shown. */
     uint64_t rate, rate_bytes, rate_since_ns;
+    uint64_t speed; /* the last rate that there was */
 };
 
 /* --- care.c --- */
@@ -127,6 +128,8 @@ void sfs_care_column_end(struct sfs_care *care, bool arrived);
 unsigned sfs_care_moves_for(struct sfs_pool *pool, const struct sfs_group *g);
 /* Why the work on a member (0: on groups) cannot go on; NULL: it can. */
 const char *sfs_care_why_blocked(struct sfs_store *s, uint16_t member);
+/* What the wish has to move, in bytes. */
+uint64_t sfs_care_to_move(struct sfs_care *care);
 size_t sfs_care_list(struct sfs_store *s, struct scalefs_task_status *tasks, size_t cap);
 /* Between the parts of a long step: packs a log that waits for it. CANCELED: the store is closing. unlocked */
 int sfs_care_breathe(struct sfs_care *care);
@@ -153,6 +156,12 @@ void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w);
 int sfs_wish_may(struct sfs_pool *pool, struct scalefs_error_info *info); /* ROFS, SUSPENDED */
 /* Would the pool, as it is wished now, hold what it has to hold? `less` is how the user asks for a lower failover. TOO_FEW, NOSPC. */
 int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info);
+/* A wish that memory alone can hold, made: what a verb and its plan have in common. On an error something may have been made, which the
+ * caller takes back. Errors with a sentence. */
+int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info);
+int sfs_wish_resize(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info); /* care_resize.c */
+int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info);
+int sfs_wish_may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info);
 /* The wish becomes durable, or is taken back. unlocked */
 int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info);
 
@@ -161,6 +170,10 @@ int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, stru
 int sfs_care_shrunk(struct sfs_care *care, uint16_t index);
 /* Labels that tell another size are written again; what devices have grown by is used. False: nothing was to be done. */
 bool sfs_care_sizes_step(struct sfs_care *care);
+
+/* --- care_loss.c --- */
+/* What it would mean that all members of `set` (bits by slot) went now. locked */
+enum scalefs_loss sfs_care_loss_of(struct sfs_pool *pool, const uint64_t set[SFS_DISKS_MAX / 64], uint64_t *bytes);
 
 /* --- care_control.c --- */
 /* Is this task to wait? locked */

@@ -144,37 +144,42 @@ static int may_resize(struct sfs_store *s, const struct sfs_member *m, uint16_t 
     return SCALEFS_OK;
 }
 
+int sfs_wish_resize(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
+{
+    struct sfs_member *m = sfs_member_of(s->pool, c->index);
+    uint64_t bytes = c->bytes ? c->bytes : c->device;
+    bytes -= bytes % SFS_IO_ALIGN;
+    int err = may_resize(s, m, c->index, bytes, c->device, info);
+    if (err)
+        return err;
+    m->record.paused = 0;
+    if (bytes < m->record.size) {
+        sfs_member_want(m, bytes);
+        err = sfs_wish_fits(s->pool, "failover=", info);
+    } else if (grow(s->pool, m, bytes, c->device)) {
+        err = sfs_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
+    }
+    if (!err)
+        m->record.device_size = c->device;
+    return err;
+}
+
 int sfs_care_resize(struct sfs_store *s, uint16_t index, uint64_t bytes, struct scalefs_error_info *info)
 {
     struct sfs_wish_all before;
-    uint64_t device = 0;
-    (void)sfs_member_measure(s->pool, index, &device);
-    bytes = bytes ? bytes : device;
-    bytes -= bytes % SFS_IO_ALIGN;
+    struct sfs_change c = {.verb = SFS_CHANGE_RESIZE, .index = index, .bytes = bytes};
+    (void)sfs_member_measure(s->pool, index, &c.device);
     sfs_store_lock(s);
-    int err = sfs_wish_may(s->pool, info);
-    struct sfs_member *m = sfs_member_of(s->pool, index);
-    if (!err)
-        err = may_resize(s, m, index, bytes, device, info);
-    bool grows = !err && bytes >= m->record.size;
-    if (!err) {
-        sfs_wish_remember(s->pool, &before);
-        if (!grows) {
-            sfs_member_want(m, bytes);
-            m->record.paused = 0;
-            err = sfs_wish_fits(s->pool, "failover=", info);
-        } else if (grow(s->pool, m, bytes, device)) {
-            err = sfs_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
-        }
-        if (err)
-            sfs_wish_take_back(s->pool, &before);
-        else
-            m->record.device_size = device;
-    }
+    sfs_wish_remember(s->pool, &before);
+    int err = sfs_wish_make(s, &c, info);
+    if (err)
+        sfs_wish_take_back(s->pool, &before);
+    const struct sfs_member *m = sfs_member_of(s->pool, index);
+    bool grew = !err && m && !sfs_member_shrinks(m);
     sfs_store_unlock(s);
     if (!err)
         err = sfs_wish_record(s, &before, info);
-    return err || !grows ? err : mend_labels(s, index);
+    return err || !grew ? err : mend_labels(s, index);
 }
 
 int sfs_care_measure(struct sfs_store *s, uint16_t index, struct scalefs_error_info *info)

@@ -10,6 +10,7 @@
 
 void sfs_wish_remember(const struct sfs_pool *pool, struct sfs_wish_all *w)
 {
+    memset(w, 0, sizeof *w);
     w->config = pool->config;
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_disk_record *r = &pool->members[i].record;
@@ -111,58 +112,79 @@ int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, stru
     return err ? sfs_refuse(info, err, "The change could not be recorded: %s.", scalefs_error_text(err)) : SCALEFS_OK;
 }
 
-int sfs_care_remove(struct sfs_store *s, uint16_t index, int failover, struct scalefs_error_info *info)
+/* --- the wishes: memory only. What was made in vain is taken back by who called. locked --- */
+
+static int wish_remove(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
+{
+    struct sfs_pool *pool = s->pool;
+    struct sfs_member *m = sfs_member_of(pool, c->index);
+    if (!m)
+        return sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", c->index);
+    if (sfs_care_drains(m))
+        return sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is leaving already.", c->index);
+    sfs_member_wish(pool, m, m->disk ? SFS_WISH_LEAVE : SFS_WISH_FAILED);
+    m->record.paused = 0;
+    if (c->failover >= 0)
+        pool->config.failover = (uint8_t)c->failover;
+    pool->config_dirty = true;
+    return sfs_wish_fits(pool, "--failover ", info);
+}
+
+static int wish_configure(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
+{
+    struct sfs_config_record *config = &s->pool->config;
+    if (c->failover >= 0)
+        config->failover = (uint8_t)c->failover;
+    if (c->optimize >= 0)
+        config->optimize = (uint8_t)c->optimize;
+    config->settle = 1;
+    s->pool->config_dirty = true;
+    return sfs_wish_fits(s->pool, "failover=", info);
+}
+
+int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
+{
+    int err = sfs_wish_may(s->pool, info);
+    if (err)
+        return err;
+    switch (c->verb) {
+    case SFS_CHANGE_REMOVE:
+        return wish_remove(s, c, info);
+    case SFS_CHANGE_CONFIGURE:
+        return wish_configure(s, c, info);
+    case SFS_CHANGE_RESIZE:
+        return sfs_wish_resize(s, c, info);
+    default:
+        return SCALEFS_E_INVAL;
+    }
+}
+
+static int change(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
 {
     struct sfs_wish_all before;
     sfs_store_lock(s);
-    struct sfs_pool *pool = s->pool;
-    int err = sfs_wish_may(pool, info);
-    struct sfs_member *m = sfs_member_of(pool, index);
-    if (!err && !m)
-        err = sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", index);
-    if (!err && sfs_care_drains(m))
-        err = sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is leaving already.", index);
-    if (!err) {
-        sfs_wish_remember(pool, &before);
-        sfs_member_wish(pool, m, m->disk ? SFS_WISH_LEAVE : SFS_WISH_FAILED);
-        m->record.paused = 0;
-        if (failover >= 0) {
-            pool->config.failover = (uint8_t)failover;
-            pool->config_dirty = true;
-        }
-        err = sfs_wish_fits(pool, "--failover ", info);
-        if (err)
-            sfs_wish_take_back(pool, &before);
-    }
+    sfs_wish_remember(s->pool, &before);
+    int err = sfs_wish_make(s, c, info);
+    if (err)
+        sfs_wish_take_back(s->pool, &before);
     sfs_store_unlock(s);
     return err ? err : sfs_wish_record(s, &before, info);
+}
+
+int sfs_care_remove(struct sfs_store *s, uint16_t index, int failover, struct scalefs_error_info *info)
+{
+    struct sfs_change c = {.verb = SFS_CHANGE_REMOVE, .index = index, .failover = failover};
+    return change(s, &c, info);
 }
 
 int sfs_care_configure(struct sfs_store *s, int failover, int optimize, struct scalefs_error_info *info)
 {
-    struct sfs_wish_all before;
-    sfs_store_lock(s);
-    struct sfs_pool *pool = s->pool;
-    int err = sfs_wish_may(pool, info);
-    if (!err) {
-        sfs_wish_remember(pool, &before);
-        if (failover >= 0)
-            pool->config.failover = (uint8_t)failover;
-        if (optimize >= 0)
-            pool->config.optimize = (uint8_t)optimize;
-        pool->config.settle = 1;
-        pool->config_dirty = true;
-        err = sfs_wish_fits(pool, "failover=", info);
-        if (err)
-            sfs_wish_take_back(pool, &before);
-    }
-    sfs_store_unlock(s);
-    return err ? err : sfs_wish_record(s, &before, info);
+    struct sfs_change c = {.verb = SFS_CHANGE_CONFIGURE, .failover = failover, .optimize = optimize};
+    return change(s, &c, info);
 }
 
-static int may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info)
+int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info)
 {
-    sfs_store_lock(s);
     int err = sfs_wish_may(s->pool, info);
     for (size_t i = 0; i < count && !err; i++) {
         uint64_t room;
@@ -173,7 +195,6 @@ static int may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t c
         else if (err)
             sfs_refuse(info, err, "%s is too small: a disk has at least 32 MiB.", disks[i]->info.path);
     }
-    sfs_store_unlock(s);
     return err;
 }
 
@@ -203,7 +224,9 @@ int sfs_care_add(struct sfs_store *s, struct sfs_disk *const *disks, const char 
 {
     uint16_t indices[SFS_DISKS_MAX];
     size_t joined = 0;
-    int err = count > SFS_DISKS_MAX ? SCALEFS_E_INVAL : may_join(s, disks, count, info);
+    sfs_store_lock(s);
+    int err = count > SFS_DISKS_MAX ? SCALEFS_E_INVAL : sfs_wish_may_join(s, disks, count, info);
+    sfs_store_unlock(s);
     while (joined < count && !err) {
         err = sfs_member_add(s->pool, disks[joined], station && station[0] ? station : NULL, &indices[joined], info);
         joined += !err;

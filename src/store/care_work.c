@@ -128,6 +128,19 @@ static uint64_t balance_bytes(struct sfs_care *care)
     return care->balance_left;
 }
 
+uint64_t sfs_care_to_move(struct sfs_care *care)
+{
+    struct sfs_pool *pool = care->s->pool;
+    uint64_t bytes;
+    (void)convert_bytes(care, &bytes);
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *m = &pool->members[i];
+        if (sfs_care_drains(m) || sfs_member_shrinks(m))
+            bytes += drain_bytes(pool, m, (sfs_care_drains(m) ? SFS_CARE_DRAIN : SFS_CARE_RESIZE) + m->record.index);
+    }
+    return bytes + (pool->config.settle ? sfs_care_balance_bytes(care) : 0);
+}
+
 /* --- the list --- */
 
 struct list {

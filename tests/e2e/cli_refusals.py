@@ -48,7 +48,7 @@ def verbs_that_come_later():
     """What is documented to come is refused with a sentence of its own, not taken for a slip of the finger."""
     f = Folder("later")
     f.pool("tank", 2, 1)
-    for verb in ("plan", "recover", "snapshot"):
+    for verb in ("recover", "snapshot"):
         f.refuses([verb, "tank", "1"], "NOTSUP", verb, "version")
         f.refuses(["help", verb], "NOTSUP", verb, "version")
 

@@ -4,6 +4,7 @@
 E2E_KILLS (default 1): in how many of the steps of the tour the server is killed.
 """
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -268,6 +269,69 @@ def larger_and_smaller():
     t.end([*t.pool.disks, *t.more])
 
 
+def plans():
+    t = Tour("plans", SIZES[:3])
+
+    def plan(*words, ok=(0,)):
+        before = t.pool.status()
+        p = json.loads(t.pool.cli("plan", t.pool.name, *words, "--json", ok=ok))
+        after = t.pool.status()
+        equal([after[k] for k in ("config", "tasks", "pool")], [before[k] for k in ("config", "tasks", "pool")], f"after plan {words}")
+        equal(len(after["disks"]), len(before["disks"]), "disks")
+        return p
+
+    p = plan("add", "256M", t.more[1])
+    equal((p["possible"], p["refusal"], p["before"]["disks"], p["after"]["disks"]), (True, None, 1, 3), "add")
+    if not (p["after"]["usable"] > p["before"]["usable"] + 350 * MIB and p["bytes_to_move"] > 0 and p["seconds"] is not None):
+        raise AssertionError(p)
+    t.step("add", *t.more)
+    equal(t.pool.status()["capacity"]["usable"], p["after"]["usable"], "what was planned")
+    p = plan("remove", "2", "--failover", "0")
+    equal((p["possible"], p["after"]["disks"], p["during"]["failures"]), (True, 2, 0), "remove")
+    p = plan("set", "failover=2", "optimize=performance")
+    equal((p["possible"], p["before"]["failures"], p["during"]["failures"], p["after"]["failures"]), (True, 0, 0, 2), "set")
+    for words, why in ((("remove", "9"), "no disk"), (("set", "failover=3"), "Add disks"), (("replace", "1", "8M"), "32 MiB"),
+                       (("add", t.pool.disks[0]), "already"), (("resize", "1", "8M"), "32 MiB")):
+        p = plan(*words)
+        if p["possible"] or why not in p["refusal"]:
+            raise AssertionError(p)
+        if why not in t.pool.cli("plan", t.pool.name, *words):
+            raise AssertionError(words)
+    for words in (("eat", "1"), ("set", "verify=parity"), ("remove", "1", "2"), ("resize", "1", "much"), ("add",)):
+        equal(t.pool.run("plan", t.pool.name, *words).returncode, 2, f"plan {words}")
+    t.pool.unmount()
+    p = plan("replace", "1", "1G")
+    equal((p["possible"], p["after"]["disks"]), (True, 3), "on a pool that is not mounted")
+    p = json.loads(t.pool.cli("plan", "--disks", "8T,4T,4T", "--failover", "1", "--json"))
+    if not 7.9 * 2**40 * 0.98 < p["after"]["usable"] < 8 * 2**40:
+        raise AssertionError(p)
+    if "refused" not in t.pool.cli("plan", "--disks", "8T,4T", "--failover", "2"):
+        raise AssertionError("failover 2 of two disks")
+    equal(t.pool.run("plan", "--disks", "8T,many").returncode, 2, "sizes that are none")
+    t.pool.mount()
+    t.end([*t.pool.disks, *t.more])
+
+
+def stations():
+    pool = Pool("boxes", [96 * MIB] * 2, 1, options=())
+    pool.mount()
+    box = [pool.new_disk(96 * MIB, f"box{i}") for i in range(2)]
+    pool.cli("add", pool.name, *box, "--station", "box", "--wait")
+    with open(pool.path("file"), "wb") as f:
+        f.write(os.urandom(20 * MIB))
+    pool.sync()
+    losses = pool.status()["losses"]
+    equal([(x.get("disk"), x.get("station"), x["loss"]) for x in losses],
+          [(1, None, "degraded"), (2, None, "degraded"), (3, None, "degraded"), (4, None, "degraded"), (None, "box", "suspended")], "losses")
+    if "station box, if it went:" not in pool.cli("status", pool.name):
+        raise AssertionError(pool.cli("status", pool.name))
+    pool.cli("set", pool.name, "failover=0", "--wait")
+    losses = pool.status()["losses"]
+    if not all(x["loss"] == "suspended" for x in losses) or not sum(x["bytes"] for x in losses):
+        raise AssertionError(losses)
+    pool.destroy()
+
+
 def a_pool_that_is_not_mounted():
     pool = Pool("closed", [128 * MIB])
     pool.mount()
@@ -300,5 +364,7 @@ if __name__ == "__main__":
         case(refusals, timeout=120)
         case(paused_taken_back_and_slow, timeout=180)
         case(larger_and_smaller, timeout=180)
+        case(plans, timeout=120)
+        case(stations, timeout=120)
         case(a_pool_that_is_not_mounted, timeout=120)
     sys.exit(finish())

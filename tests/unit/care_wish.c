@@ -357,6 +357,96 @@ static void progress_is_told(void)
     world_deinit(&w);
 }
 
+/* --- plans --- */
+
+/* A plan changes nothing, and what it says is what comes. */
+static void planned(struct world *w, struct sfs_store *s, const struct sfs_change *c, struct scalefs_plan *plan)
+{
+    struct sfs_wish_all before, after;
+    unsigned members = s->pool->member_count;
+    uint64_t committed = s->pool->committed, capacity = sfs_groups_capacity(s->pool);
+    sfs_wish_remember(s->pool, &before);
+    MUST(w, sfs_care_plan(s, c, plan));
+    sfs_wish_remember(s->pool, &after);
+    NEED(w, !memcmp(before.of_member, after.of_member, sizeof before.of_member));
+    NEED(w, before.config.failover == after.config.failover && before.config.optimize == after.config.optimize &&
+                before.config.settle == after.config.settle && before.config.next_disk == after.config.next_disk);
+    NEED(w, s->pool->member_count == members && s->pool->committed == committed && sfs_groups_capacity(s->pool) == capacity);
+    NEED(w, plan->usable_before == capacity && plan->possible == !plan->refusal[0]);
+}
+
+static uint64_t begun(struct sfs_store *s)
+{
+    struct scalefs_task_status tasks[16];
+    uint64_t bytes = 0;
+    size_t count;
+    sfs_care_tasks(s, tasks, 16, &count);
+    for (size_t i = 0; i < count; i++)
+        bytes += tasks[i].bytes_total;
+    return bytes;
+}
+
+static void plans(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_plan plan, again;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, 7, false);
+    take_care(w, s);
+    uint64_t big[2] = {sizes[3], sizes[4]}, small = 16 * MIB;
+    planned(w, s, &(struct sfs_change){.verb = SFS_CHANGE_ADD, .sizes = big, .count = 2}, &plan);
+    NEED(w, plan.possible && plan.disks_after == 5 && plan.bytes_to_move > 0 && plan.failures_after == 1);
+    add(w, s, 3, 5);
+    NEED_EQ(w, sfs_groups_capacity(s->pool), plan.usable_after);
+    NEED_EQ(w, begun(s), plan.bytes_to_move);
+    done(w, s, c);
+    struct sfs_change remove = {.verb = SFS_CHANGE_REMOVE, .index = 2, .failover = -1};
+    planned(w, s, &remove, &plan);
+    planned(w, s, &remove, &again);
+    NEED(w, !memcmp(&plan.usable_before, &again.usable_before, 16) && plan.bytes_to_move == again.bytes_to_move);
+    remove_member(w, s, 2, -1);
+    NEED_EQ(w, sfs_groups_capacity(s->pool), plan.usable_after);
+    NEED(w, begun(s) == plan.bytes_to_move && plan.bytes_to_move > 0);
+    done(w, s, c);
+    planned(w, s, &(struct sfs_change){.verb = SFS_CHANGE_CONFIGURE, .failover = 2, .optimize = 100}, &plan);
+    NEED(w, plan.possible && plan.failures_before == 1 && plan.failures_during == 1 && plan.failures_after == 2);
+    configure(w, s, 2, 100);
+    uint64_t bytes = begun(s); /* the commit has written some nodes */
+    NEED(w, bytes < plan.bytes_to_move + plan.bytes_to_move / 20 && plan.bytes_to_move < bytes + bytes / 20);
+    done(w, s, c);
+    planned(w, s, &(struct sfs_change){.verb = SFS_CHANGE_REPLACE, .index = 1, .sizes = big + 1, .count = 1}, &plan);
+    NEED(w, plan.possible && plan.bytes_to_move > 0 && plan.disks_after == 4);
+    planned(w, s, &(struct sfs_change){.verb = SFS_CHANGE_REPLACE, .index = 1, .sizes = &small, .count = 1}, &plan);
+    NEED(w, !plan.possible && strstr(plan.refusal, "32 MiB"));
+    planned(w, s, &(struct sfs_change){.verb = SFS_CHANGE_CONFIGURE, .failover = 4, .optimize = -1}, &plan);
+    NEED(w, !plan.possible && strstr(plan.refusal, "Add disks"));
+    struct sfs_change grow = {.verb = SFS_CHANGE_RESIZE, .index = 1, .bytes = 512 * MIB, .device = 512 * MIB};
+    planned(w, s, &grow, &plan);
+    NEED(w, plan.possible && plan.usable_after > plan.usable_before && plan.bytes_to_move == 0);
+    grow.bytes = 64 * MIB;
+    planned(w, s, &grow, &plan);
+    NEED(w, plan.possible && plan.usable_after <= plan.usable_before);
+    verify_all(w, s, c);
+    /* What the loss of each would mean now. */
+    NEED_EQ(w, sfs_care_loss(s, 1, NULL, &bytes), SCALEFS_LOSS_DEGRADED);
+    NEED_EQ(w, bytes, 0);
+    configure(w, s, 0, 0);
+    done(w, s, c);
+    NEED_EQ(w, sfs_care_loss(s, 1, NULL, &bytes), SCALEFS_LOSS_SUSPENDED);
+    NEED_EQ(w, sfs_care_loss(s, 77, NULL, &bytes), SCALEFS_LOSS_NONE);
+    (void)info;
+    sync_and_close(w, s);
+}
+
+static void plans_say_what_comes(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3, 1);
+    live(&w, plans, &c);
+    world_deinit(&w);
+}
+
 /* --- pausing, taking back, pace --- */
 
 static unsigned columns_on(struct sfs_store *s, uint16_t member)
@@ -558,6 +648,7 @@ int main(int argc, char **argv)
     RUN(more_protection_writes_parity_alone);
     RUN(less_redundancy_waits_for_the_record);
     RUN(progress_is_told);
+    RUN(plans_say_what_comes);
     RUN(what_is_paused_stays_so);
     RUN(changes_are_taken_back);
     RUN(a_rate_is_kept);

@@ -216,6 +216,8 @@ static void verbs_reach_the_pool(void)
         {"{\"scalefs\":1,\"verb\":\"offline\",\"disk\":\"1\"}\n", "offline 1"},
         {"{\"scalefs\":1,\"verb\":\"online\",\"disk\":\"/dev/x\"}\n", "online /dev/x"},
         {"{\"scalefs\":1,\"verb\":\"resize\",\"disk\":\"1\",\"size\":4096}\n", "resize 1 to 4096"},
+        {"{\"scalefs\":1,\"verb\":\"plan\",\"change\":\"add\",\"disks\":[\"8T\"]}\n",
+         "plan 0, disk -, failover -1, 1 disks, first 8T"},
         {"{\"scalefs\":1,\"verb\":\"pause\",\"task\":1002}\n", "pause 1002"},
         {"{\"scalefs\":1,\"verb\":\"resume\"}\n", "resume 0"},
         {"{\"scalefs\":1,\"verb\":\"cancel\",\"task\":4001}\n", "cancel 4001"},

@@ -72,6 +72,11 @@ const char *scalefs_task_kind_name(enum scalefs_task_kind k)
 {
     return k == SCALEFS_TASK_SCRUB ? "scrub" : "replace";
 }
+const char *scalefs_loss_name(enum scalefs_loss l)
+{
+    return l == SCALEFS_LOSS_NONE ? "none" : "some";
+}
+
 const char *scalefs_task_state_name(enum scalefs_task_state s)
 {
     return s == SCALEFS_TASK_BLOCKED ? "blocked" : "running";
@@ -190,6 +195,16 @@ int scalefs_pool_scrub(struct scalefs_pool *pool, enum scalefs_scrub_verb verb,
 {
     (void)info;
     note(pool, "scrub %d", (int)verb);
+    return SCALEFS_OK;
+}
+
+int scalefs_pool_plan(struct scalefs_pool *pool, const struct scalefs_change *change, struct scalefs_plan *plan,
+                      struct scalefs_error_info *info)
+{
+    (void)info;
+    note(pool, "plan %d, disk %s, failover %d, %zu disks, first %s", (int)change->verb, change->disk ? change->disk : "-",
+         change->failover, change->disk_count, change->disk_count ? change->disks[0] : "-");
+    *plan = (struct scalefs_plan){.possible = true};
     return SCALEFS_OK;
 }
 
