@@ -74,8 +74,8 @@ def seeds(stage, count, arguments, before=(), env=None, seconds=600):
     stage.many = f"{count:,} seeds: {work.summary()}"
 
 
-def sim_fs(mode, path):
-    return lambda first, n: [path, "--mode", mode, "--first", str(first), "--seeds", str(n)]
+def sim_fs(mode, path, *more):
+    return lambda first, n: [path, "--mode", mode, "--first", str(first), "--seeds", str(n), *more]
 
 
 def stage_cut(stage, _scratch):
@@ -93,7 +93,9 @@ def stage_tiny(stage, _scratch):
         seeds(stage, stage.number(1000, 10), sim_fs("tiny", program("sim_fs")))
         cuts = stage.many
         seeds(stage, stage.number(1000, 10) // 5, sim_fs("full", program("sim_fs")))
-        stage.many = f"{cuts}; with faults, {stage.many}"
+        faults = stage.many
+        seeds(stage, stage.number(1000, 10) // 10, sim_fs("full", program("sim_fs"), "--zoned", "all"))
+        stage.many = f"{cuts}; with faults, {faults}; these on zoned disks, {stage.many}"
 
 
 def stage_change(stage, _scratch):

@@ -137,7 +137,7 @@ bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g)
     return fit_of(care, g) != FIT_GOOD;
 }
 
-/* What could not be read stays where it is: not again in this opening. locked */
+/* What could not be read stays where it is: not again before a disk that was away is back. locked */
 static void give_up(struct sfs_care *care, uint64_t generation)
 {
     if (!sfs_vec_reserve(care->s->env, &care->stuck, &care->stuck_cap, care->stuck_count + 1, sizeof *care->stuck))

@@ -271,7 +271,7 @@ static bool fits(struct sfs_store *s, const struct sfs_group *g, size_t nodes)
            sfs_groups_for_nodes(s->pool, false);
 }
 
-/* What was tried before and became no less cannot be read: not again in this opening. */
+/* What was tried before and became no less cannot be read: not again before a disk that was away is back. */
 static bool is_stuck(struct sfs_store *s, struct sfs_group *g)
 {
     if (s->emptying.generation == g->record.generation && s->emptying.live <= g->count.live &&

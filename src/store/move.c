@@ -338,7 +338,7 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
     }
     sfs_store_lock(s);
     if (!err && there->count.live > 0)
-        there->store = there; /* what could not be read stays; not tried again before the next opening */
+        there->store = there; /* what could not be read stays; not tried again before a disk that was away is back */
     sfs_store_unlock(s);
     sfs_space_log_done(s, group);
     return err;
