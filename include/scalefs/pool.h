@@ -172,6 +172,9 @@ int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failove
  * resumed at every opening until it is done. */
 int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
                          uint64_t file_bytes, bool force, struct scalefs_error_info *info);
+/* Several at once, all or none. */
+int scalefs_pool_replace_all(struct scalefs_pool *pool, const char *const *old_disks, const char *const *new_paths,
+                             size_t count, uint64_t file_bytes, bool force, struct scalefs_error_info *info);
 /* So many bytes of the disk's device are to be used; 0: all that it has. What a device has grown by can be used when it returns.
  * For less, what stands behind that end goes elsewhere in the background; the device may be cut when no task of kind `resize` is
  * left. A device that is found larger when it comes back, or at opening, is used whole by itself. TOO_SMALL, NOSPC: refused. */

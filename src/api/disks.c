@@ -57,32 +57,47 @@ static bool is_online(struct scalefs_pool *pool, uint16_t index)
     return online;
 }
 
-int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
-                         uint64_t file_bytes, bool force, struct scalefs_error_info *info)
+/* Which member, and the disk that is to take its place. */
+static int open_pair(struct scalefs_pool *pool, const char *old_disk, const char *new_path, uint64_t file_bytes, bool force,
+                     uint16_t *index, struct sfs_disk **disk, bool *created, struct scalefs_error_info *info)
 {
     struct scalefs_error_info why;
-    uint16_t index = 0, member = 0;
-    struct sfs_disk *disk;
-    bool created;
-    int err = begin(pool, old_disk && new_path ? pool : NULL, info);
-    if (!err)
-        err = sfs_api_member(pool, old_disk, &index, info);
+    uint16_t member = 0;
+    int err = old_disk && new_path ? sfs_api_member(pool, old_disk, index, info) : SCALEFS_E_INVAL;
     if (!err && !sfs_api_member(pool, new_path, &member, &why) && is_online(pool, member))
         err = sfs_refuse(info, SCALEFS_E_EXIST,
                          "%s is disk %u of this pool already, so it cannot take the place of another "
                          "one. Name a disk that is not in the pool.",
                          new_path, member);
+    return err ? err : sfs_api_new_disk(pool->env, new_path, file_bytes, force, disk, created, info);
+}
+
+int scalefs_pool_replace_all(struct scalefs_pool *pool, const char *const *old_disks,
+                             const char *const *new_paths, size_t count, uint64_t file_bytes, bool force,
+                             struct scalefs_error_info *info)
+{
+    uint16_t indices[SFS_DISKS_MAX];
+    struct sfs_disk *disks[SFS_DISKS_MAX];
+    bool created[SFS_DISKS_MAX];
+    size_t opened = 0;
+    int err = begin(pool, old_disks && new_paths && count && count <= SFS_DISKS_MAX ? pool : NULL, info);
+    for (; opened < count && !err; opened += !err)
+        err = open_pair(pool, old_disks[opened], new_paths[opened], file_bytes, force, &indices[opened],
+                        &disks[opened], &created[opened], info);
     if (!err)
-        err = sfs_api_new_disk(pool->env, new_path, file_bytes, force, &disk, &created, info);
-    if (err)
-        return err;
-    err = sfs_care_replace(pool->store, index, disk, info);
-    if (err) {
-        sfs_disk_close(disk);
-        if (created)
-            (void)remove(new_path);
+        err = sfs_care_replace_all(pool->store, indices, disks, count, info);
+    for (size_t i = 0; i < opened && err; i++) {
+        sfs_disk_close(disks[i]);
+        if (created[i])
+            (void)remove(new_paths[i]);
     }
     return sfs_api_explain(info, err);
+}
+
+int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
+                         uint64_t file_bytes, bool force, struct scalefs_error_info *info)
+{
+    return scalefs_pool_replace_all(pool, &old_disk, &new_path, 1, file_bytes, force, info);
 }
 
 int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count,

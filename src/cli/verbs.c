@@ -92,13 +92,13 @@ static const struct sfs_cli_verb verbs[] = {
      "  --failover N    and from now on so many disks may fail with nothing lost\n"
      "  --wait          until it is done and the disk can be unplugged\n",
      remove_options, 2, 2, sfs_cli_remove},
-    {"replace", "scalefs replace POOL OLD NEW [--size SIZE] [--force] [--wait]",
+    {"replace", "scalefs replace POOL OLD NEW [OLD NEW]… [--size SIZE] [--force] [--wait]",
      "a new disk takes the place of an old one",
-     "OLD is a path, short id or UUID, present or not; NEW a path.\n"
+     "OLD is a path, short id or UUID, present or not; NEW a path. Several are replaced all or none.\n"
      "  --size SIZE     NEW becomes a file of this size\n"
      "  --force         use NEW although it carries something else, which is lost then\n"
      "  --wait          until it is done\n",
-     replace_options, 3, 3, sfs_cli_replace},
+     replace_options, 3, MANY, sfs_cli_replace},
     {"resize", "scalefs resize POOL DISK [SIZE] [--wait]", "use more, or less, of a disk's device",
      "Without SIZE all of it, as when it has grown; that is also found at mounting and by `online`. For less, what\n"
      "stands behind that end goes elsewhere; the device may be cut when that is done.\n"

@@ -159,16 +159,24 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args)
     char problem[256];
     if (!sfs_cli_size_option(args, &size, problem, sizeof(problem)))
         return sfs_cli_usage(cli, "%s", problem);
-    char *old_disk = sfs_cli_disk_word(args->words[1], false),
-         *new_disk = sfs_cli_disk_word(args->words[2], true);
+    if (args->count % 2 == 0)
+        return sfs_cli_usage(cli, "Disks are named in pairs, OLD NEW, and %s has no other.", args->words[args->count - 1]);
     sfs_cli_request(&request, "replace");
-    sfs_json_string(&request, "old", old_disk);
-    sfs_json_string(&request, "new", new_disk);
+    sfs_json_array(&request, "pairs");
+    for (size_t i = 1; i < args->count; i += 2) {
+        char *old_disk = sfs_cli_disk_word(args->words[i], false),
+             *new_disk = sfs_cli_disk_word(args->words[i + 1], true);
+        sfs_json_object(&request, NULL);
+        sfs_json_string(&request, "old", old_disk);
+        sfs_json_string(&request, "new", new_disk);
+        sfs_json_end(&request);
+        free(old_disk);
+        free(new_disk);
+    }
+    sfs_json_end(&request);
     sfs_json_u64(&request, "size", size);
     sfs_json_bool(&request, "force", sfs_cli_flag(args, "force"));
     sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
-    free(old_disk);
-    free(new_disk);
     int status = sfs_cli_ask(cli, &how, &request, &answer);
     return status ? status
                   : say_begun(cli, args, answer,

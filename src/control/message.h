@@ -7,7 +7,7 @@
  *     hello                                     who is there
  *     status
  *     set       "settings": [{"key": K, "value": V}, ...]  "wait"       all or none
- *     replace   "old", "new", "size": bytes, "force", "wait"
+ *     replace   "old", "new" (or "pairs": [{"old", "new"}, ...]), "size": bytes, "force", "wait"
  *     offline   "disk"
  *     online    "disk"
  *     add       "disks": [path, ...], "station", "size", "force", "wait"

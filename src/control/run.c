@@ -177,15 +177,24 @@ static int run_remove(struct run *r)
     return error ? error : wait_if_asked(r);
 }
 
+/* "old" and "new" of one pair, or "pairs" of several. */
 static int run_replace(struct run *r)
 {
-    const char *old_disk = sfs_value_string(r->request, "old", NULL);
-    const char *new_path = sfs_value_string(r->request, "new", NULL);
-    if (!old_disk || !new_path)
-        return bad_request(r, "pair of disks");
-    int error =
-        scalefs_pool_replace(r->pool, old_disk, new_path, sfs_value_u64(r->request, "size", 0),
-                             sfs_value_bool(r->request, "force", false), &r->info);
+    const struct sfs_value *list = sfs_value_get(r->request, "pairs");
+    const struct sfs_value *v = list ? list->first : r->request;
+    const char *old_disks[DISKS_MAX], *new_paths[DISKS_MAX];
+    size_t count = 0;
+    if (list && (list->type != SFS_VALUE_ARRAY || !list->count || list->count > DISKS_MAX))
+        return bad_request(r, "list of pairs");
+    for (; v; v = list ? v->next : NULL) {
+        old_disks[count] = sfs_value_string(v, "old", NULL);
+        new_paths[count] = sfs_value_string(v, "new", NULL);
+        if (!old_disks[count] || !new_paths[count])
+            return bad_request(r, "pair of disks");
+        count++;
+    }
+    int error = scalefs_pool_replace_all(r->pool, old_disks, new_paths, count, sfs_value_u64(r->request, "size", 0),
+                                         sfs_value_bool(r->request, "force", false), &r->info);
     return error ? error : wait_if_asked(r);
 }
 

@@ -18,6 +18,9 @@ void sfs_care_stop(struct sfs_store *store);
  * success). Durable when it returns; the columns move in the background. TOO_SMALL with a sentence, nothing changed. */
 int sfs_care_replace(struct sfs_store *store, uint16_t old_index, struct sfs_disk *new_disk,
                      struct scalefs_error_info *info);
+/* Several at once, all or none: the new ones are the caller's again when it is refused. */
+int sfs_care_replace_all(struct sfs_store *store, const uint16_t *old_indices, struct sfs_disk *const *new_disks, size_t count,
+                         struct scalefs_error_info *info);
 /* Empty disks join (checked, opened exclusively by the caller; owned by the pool from now on, closed when it is refused). Durable when
  * it returns, and their space can be used; what is stored spreads over them in the background. `station` may be NULL. TOO_SMALL,
  * NOTSUP with a sentence: none of them has joined. */

@@ -93,45 +93,93 @@ static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_inde
     sfs_store_unlock(s);
 }
 
-int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *new_disk, struct scalefs_error_info *info)
+/* A disk that is to go, and who takes its place. */
+struct pair {
+    uint16_t old_index, index;
+    uint8_t wish; /* of the old one, before */
+    char station[SFS_NAME_MAX + 1];
+};
+
+static int may_replace_all(struct sfs_store *s, struct pair *pairs, struct sfs_disk *const *disks, size_t count,
+                           struct scalefs_error_info *info)
 {
-    char station[SFS_NAME_MAX + 1] = "";
-    uint16_t index;
+    int err = SCALEFS_OK;
     sfs_store_lock(s);
-    int err = sfs_wish_may_replace(s, old_index, new_disk, info);
-    uint8_t wish = SFS_WISH_STAY;
-    if (!err) {
-        const struct sfs_member *m = sfs_member_of(s->pool, old_index);
-        wish = m->record.wish;
-        snprintf(station, sizeof station, "%s", m->record.station);
+    for (size_t i = 0; i < count && !err; i++) {
+        err = sfs_wish_may_replace(s, pairs[i].old_index, disks[i], info);
+        for (size_t j = 0; j < i && !err; j++)
+            if (pairs[j].old_index == pairs[i].old_index)
+                err = sfs_refuse(info, SCALEFS_E_EXIST, "Disk %u is named twice.", pairs[i].old_index);
+        const struct sfs_member *m = err ? NULL : sfs_member_of(s->pool, pairs[i].old_index);
+        if (!m)
+            continue;
+        pairs[i].wish = m->record.wish;
+        snprintf(pairs[i].station, sizeof pairs[i].station, "%s", m->record.station);
     }
     sfs_store_unlock(s);
-    if (!err)
-        err = sfs_member_add(s->pool, new_disk, station[0] ? station : NULL, &index, info);
-    if (err)
-        return err;
-    sfs_store_lock(s);
-    struct sfs_member *old = sfs_member_of(s->pool, old_index);
-    if (old) {
+    return err;
+}
+
+/* From now on the new ones take the old ones' places. locked */
+static void hand_over(struct sfs_pool *pool, const struct pair *pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct sfs_member *old = sfs_member_of(pool, pairs[i].old_index);
+        if (!old)
+            continue;
         old->staying = sfs_member_usable(old);
-        sfs_member_replaced_by(s->pool, old_index, index);
+        sfs_member_replaced_by(pool, pairs[i].old_index, pairs[i].index);
     }
-    sfs_store_unlock(s);
-    err = sfs_checkpoint(s, false, false, true);
-    if (err) {
-        take_back(s, old_index, index, wish);
-        return sfs_refuse(info, err, "The replacement of disk %u could not be recorded: %s.", old_index,
-                          scalefs_error_text(err));
+}
+
+static int replace_all(struct sfs_store *s, struct pair *pairs, struct sfs_disk *const *disks, size_t count,
+                       struct scalefs_error_info *info)
+{
+    size_t joined = 0;
+    int err = may_replace_all(s, pairs, disks, count, info);
+    for (; joined < count && !err; joined += !err)
+        err = sfs_member_add(s->pool, disks[joined], pairs[joined].station[0] ? pairs[joined].station : NULL,
+                             &pairs[joined].index, info);
+    if (!err) {
+        sfs_store_lock(s);
+        hand_over(s->pool, pairs, count);
+        sfs_store_unlock(s);
+        err = sfs_checkpoint(s, false, false, true);
+        if (err)
+            sfs_refuse(info, err, "The replacement of disk %u could not be recorded: %s.", pairs[0].old_index,
+                       scalefs_error_text(err));
     }
+    for (size_t i = 0; i < joined && err; i++)
+        take_back(s, pairs[i].old_index, pairs[i].index, pairs[i].wish);
     sfs_store_lock(s);
-    struct sfs_member *fresh = sfs_member_of(s->pool, index);
-    if (fresh)
-        fresh->unnamed = false;
-    if ((old = sfs_member_of(s->pool, old_index)) != NULL)
-        old->staying = false;
+    for (size_t i = 0; i < count && !err; i++) {
+        struct sfs_member *fresh = sfs_member_of(s->pool, pairs[i].index), *old = sfs_member_of(s->pool, pairs[i].old_index);
+        if (fresh)
+            fresh->unnamed = false;
+        if (old)
+            old->staying = false;
+    }
     sfs_care_wake(s);
     sfs_store_unlock(s);
-    return SCALEFS_OK;
+    return err;
+}
+
+int sfs_care_replace_all(struct sfs_store *s, const uint16_t *old_indices, struct sfs_disk *const *new_disks, size_t count,
+                         struct scalefs_error_info *info)
+{
+    struct pair *pairs = sfs_zalloc(s->env, (count + 1) * sizeof *pairs);
+    if (!pairs)
+        return sfs_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
+    for (size_t i = 0; i < count; i++)
+        pairs[i].old_index = old_indices[i];
+    int err = replace_all(s, pairs, new_disks, count, info);
+    sfs_free(s->env, pairs);
+    return err;
+}
+
+int sfs_care_replace(struct sfs_store *s, uint16_t old_index, struct sfs_disk *new_disk, struct scalefs_error_info *info)
+{
+    return sfs_care_replace_all(s, &old_index, &new_disk, 1, info);
 }
 
 /* --- where to --- */

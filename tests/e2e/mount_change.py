@@ -312,6 +312,26 @@ def plans():
     t.end([*t.pool.disks, *t.more])
 
 
+def several_are_replaced():
+    t = Tour("pairs", SIZES[:3])
+    t.step("add", *t.more)
+    t.step("set", "failover=1")
+    new = [t.pool.new_disk(size, f"new{size // MIB}") for size in (400 * MIB, 300 * MIB)]
+    small = t.pool.new_disk(32 * MIB, "small")
+    with open(t.pool.path("large"), "wb") as f:
+        f.write(os.urandom(4 * MIB) * 40)
+    t.pool.sync()
+    before = t.pool.status()["capacity"]
+    equal(t.pool.run("replace", t.pool.name, "1", new[0], "2").returncode, 2, "half a pair")
+    refused(t, "too small", "replace", "1", new[0], "2", small)
+    refused(t, "named twice", "replace", "1", new[0], "1", new[1])
+    s = t.step("replace", "1", new[0], "2", new[1])
+    equal(sorted(d["size"] for d in s["disks"]), [SIZES[2], 300 * MIB, 400 * MIB], "sizes")
+    if s["capacity"]["usable"] < before["usable"] + 50 * MIB or s["capacity"]["free"] < before["free"] + 50 * MIB:
+        raise AssertionError((before, s["capacity"]))
+    t.end([*new, t.more[1]])
+
+
 def stations():
     pool = Pool("boxes", [96 * MIB] * 2, 1, options=())
     pool.mount()
@@ -366,5 +386,6 @@ if __name__ == "__main__":
         case(larger_and_smaller, timeout=180)
         case(plans, timeout=120)
         case(stations, timeout=120)
+        case(several_are_replaced, timeout=120)
         case(a_pool_that_is_not_mounted, timeout=120)
     sys.exit(finish())

@@ -213,6 +213,8 @@ static void verbs_reach_the_pool(void)
         {"{\"scalefs\":1,\"verb\":\"replace\",\"old\":\"2\",\"new\":\"/"
          "x\",\"size\":4096,\"force\":true}\n",
          "replace 2 by /x size 4096 force 1"},
+        {"{\"scalefs\":1,\"verb\":\"replace\",\"pairs\":[{\"old\":\"2\",\"new\":\"/x\"},{\"old\":\"3\",\"new\":\"/y\"}]}\n",
+         "replace 2 by /x size 0 force 0 and more"},
         {"{\"scalefs\":1,\"verb\":\"offline\",\"disk\":\"1\"}\n", "offline 1"},
         {"{\"scalefs\":1,\"verb\":\"online\",\"disk\":\"/dev/x\"}\n", "online /dev/x"},
         {"{\"scalefs\":1,\"verb\":\"resize\",\"disk\":\"1\",\"size\":4096}\n", "resize 1 to 4096"},

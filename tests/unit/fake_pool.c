@@ -166,12 +166,12 @@ int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failove
     return strcmp(disk, "1") ? refuse(info) : SCALEFS_OK;
 }
 
-int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const char *new_path,
-                         uint64_t file_bytes, bool force, struct scalefs_error_info *info)
+int scalefs_pool_replace_all(struct scalefs_pool *pool, const char *const *old_disks, const char *const *new_paths,
+                             size_t count, uint64_t file_bytes, bool force, struct scalefs_error_info *info)
 {
     (void)info;
-    note(pool, "replace %s by %s size %llu force %d", old_disk, new_path,
-         (unsigned long long)file_bytes, force);
+    note(pool, "replace %s by %s size %llu force %d%s", old_disks[0], new_paths[0],
+         (unsigned long long)file_bytes, force, count > 1 ? " and more" : "");
     return SCALEFS_OK;
 }
 
