@@ -43,7 +43,7 @@ struct driver {
     int fuse_fd;
 
     /* loop.c */
-    pthread_mutex_t lock; /* guards workers and slots */
+    pthread_mutex_t lock; /* guards workers, slots, watched; changes of alone */
     unsigned workers;
     struct {
         bool used;
@@ -56,7 +56,15 @@ struct driver {
     bool may_linger;            /* there is more than one processor */
     atomic_bool lingers;        /* somebody does */
     atomic_bool lively;         /* the last request came soon after an answer */
+    _Atomic uint64_t answered;  /* when the last answer went (monotonic ns) */
     _Atomic uint64_t calm_until; /* nobody lingers before (monotonic ns) */
+    atomic_uint busy;           /* at a request */
+    atomic_uint in_turn;        /* so many requests came one after the other, from */
+    atomic_uint caller;         /* this thread */
+    _Atomic(struct worker *) alone; /* takes all requests, the others are parked; NULL: all take them */
+    pthread_cond_t let_in;      /* alone became NULL */
+    bool watched;               /* one of the parked looks whether somebody waits */
+    atomic_uint taken;          /* requests; wraps */
 
     struct { /* seek.c */
         bool started, end;

@@ -220,6 +220,11 @@ static int prepare(struct server *s)
     (void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 
     pthread_mutex_init(&s->d.lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->d.let_in, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&s->d.full.lock, NULL);
     s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     s->unmount_fd = eventfd(0, EFD_CLOEXEC);
@@ -369,6 +374,7 @@ static int run(struct server *s, int answer_fd)
     close_fd(s->d.idle_fd);
     close_fd(s->d.ready_fd);
     pthread_mutex_destroy(&s->d.full.lock);
+    pthread_cond_destroy(&s->d.let_in);
     pthread_mutex_destroy(&s->d.lock);
     return code;
 }

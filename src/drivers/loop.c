@@ -9,6 +9,11 @@
  * Whoever makes one call after the other sends the next request soon after the answer. To sleep until then costs more than
  * all of the request when a processor must be woken for it, so one thread looks for it a little while (`linger`). It
  * does so only after requests that came so, and not for a while after it noticed that others want the processor.
+ *
+ * The kernel wakes a sleeping reader for each request all the same, which finds nothing left, or takes it to another processor.
+ * So after some requests that one caller made strictly one after the other, the thread that answered the last has them
+ * *alone*: the others are parked, out of the kernel's sight. As soon as another calls, a request is there already when an
+ * answer goes, one waits longer than WATCH_NS for the answer to another, or none comes for a while, all take requests again.
  */
 #include <errno.h>
 #include <linux/fuse.h>
@@ -25,6 +30,7 @@
 
 enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
 enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 100000000, SLICE_NS = 100000 };
+enum { IN_TURN = 16, WATCH_NS = 1000000, WATCHES = 20, PARKED_NS = 100000000 };
 
 static int start_worker(struct driver *d);
 
@@ -54,6 +60,12 @@ static bool is_quick(const struct fuse_buf *request)
     return in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET;
 }
 
+static bool request_waits(const struct driver *d)
+{
+    struct pollfd fd = {.fd = d->fuse_fd, .events = POLLIN};
+    return poll(&fd, 1, 0) != 0;
+}
+
 static long now_seconds(void)
 {
     struct timespec t;
@@ -67,7 +79,7 @@ static bool superfluous(struct driver *d, struct worker *w)
     if (atomic_load(&d->idle) < MAX_IDLE || now_seconds() - atomic_load(&d->all_busy) < SURPLUS_SECONDS)
         return false;
     pthread_mutex_lock(&d->lock);
-    bool go = d->workers > MAX_IDLE;
+    bool go = d->workers > MAX_IDLE && atomic_load(&d->alone) != w;
     if (go)
         drop_slot(d, w);
     pthread_mutex_unlock(&d->lock);
@@ -88,9 +100,8 @@ static void linger(struct driver *d, const struct fuse_in_header *last)
     if (last->opcode == FUSE_WRITE || !atomic_load(&d->lively) || now < atomic_load(&d->calm_until) ||
         atomic_exchange(&d->lingers, true))
         return;
-    struct pollfd fd = {.fd = d->fuse_fd, .events = POLLIN};
     bool found = false;
-    while (now < until && !(found = poll(&fd, 1, 0) != 0)) {
+    while (now < until && !(found = request_waits(d))) {
         uint64_t before = now;
         now = now_ns();
         if (now - before > INTERRUPTED_NS) { /* another had the processor meanwhile */
@@ -103,10 +114,83 @@ static void linger(struct driver *d, const struct fuse_in_header *last)
     atomic_store(&d->lingers, false);
 }
 
-/* A request has come, the last answer went at `answered`: is it worth lingering after this one? */
-static void note_pace(struct driver *d, uint64_t answered)
+/* A request has come: is it worth lingering after this one? */
+static void note_pace(struct driver *d)
 {
-    atomic_store(&d->lively, now_ns() - answered < LINGER_NS);
+    atomic_store(&d->lively, now_ns() - atomic_load(&d->answered) < LINGER_NS);
+}
+
+/* --- one after the other --- */
+
+/* The others come out of the kernel, and park. */
+static void take_all(struct driver *d, struct worker *w)
+{
+    pthread_mutex_lock(&d->lock);
+    if (!atomic_load(&d->alone) && !atomic_load(&d->stopping)) {
+        atomic_store(&d->alone, w);
+        for (unsigned i = 0; i < DRIVER_MAX_WORKERS; i++)
+            if (d->slots[i].used && i != w->slot)
+                pthread_kill(d->slots[i].thread, SIGUSR1);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* Under d->lock. */
+static void let_in(struct driver *d)
+{
+    atomic_store(&d->in_turn, 0);
+    atomic_store(&d->alone, NULL);
+    pthread_cond_broadcast(&d->let_in);
+}
+
+static void share(struct driver *d, const struct worker *w)
+{
+    pthread_mutex_lock(&d->lock);
+    if (atomic_load(&d->alone) == w)
+        let_in(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* An answer has gone. */
+static void note_turn(struct driver *d, struct worker *w)
+{
+    bool alone = atomic_load(&d->alone) == w;
+    uint32_t caller = ((const struct fuse_in_header *)w->request.mem)->pid;
+    if (atomic_exchange(&d->caller, caller) != caller || atomic_load(&d->busy) > 0 || request_waits(d)) {
+        atomic_store(&d->in_turn, 0);
+        if (alone)
+            share(d, w);
+    } else if (!alone && atomic_fetch_add(&d->in_turn, 1) >= IN_TURN) {
+        take_all(d, w);
+    }
+}
+
+/* Until all take requests again. One of the parked sees to it when the one who is alone is long at a request and another
+ * waits, or when nothing comes. */
+static void park(struct driver *d, const struct worker *w)
+{
+    atomic_fetch_add(&d->idle, 1);
+    pthread_mutex_lock(&d->lock);
+    bool watches = !d->watched;
+    d->watched = true;
+    unsigned taken = atomic_load(&d->taken), idle = 0;
+    for (struct worker *alone; (alone = atomic_load(&d->alone)) && alone != w && !atomic_load(&d->stopping);) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += watches ? WATCH_NS : PARKED_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&d->let_in, &d->lock, &until);
+        unsigned now = atomic_load(&d->taken);
+        idle = now == taken ? idle + 1 : 0;
+        taken = now;
+        if (watches && idle && atomic_load(&d->alone) && (idle == WATCHES || request_waits(d)))
+            let_in(d);
+    }
+    if (watches)
+        d->watched = false;
+    pthread_mutex_unlock(&d->lock);
+    atomic_fetch_sub(&d->idle, 1);
 }
 
 /* Somebody waits for each request, which takes microseconds: a worker wants its turn soon, and little of it. When
@@ -131,11 +215,19 @@ static void *work(void *argument)
 {
     struct worker *w = argument;
     struct driver *d = w->driver;
-    uint64_t answered = 0;
+    bool answered = false;
     take_short_turns();
     while (!atomic_load(&d->stopping)) {
-        if (d->may_linger && answered)
+        struct worker *alone = atomic_load(&d->alone);
+        if (alone && alone != w) {
+            park(d, w);
+            answered = false; /* long ago */
+            continue;
+        }
+        if (d->may_linger && answered) {
+            note_turn(d, w);
             linger(d, w->request.mem);
+        }
         atomic_fetch_add(&d->idle, 1);
         int got = fuse_session_receive_buf(d->session, &w->request);
         bool none_waits = atomic_fetch_sub(&d->idle, 1) == 1;
@@ -143,20 +235,25 @@ static void *work(void *argument)
             continue;
         if (got <= 0)
             break;
-        if (d->may_linger && answered)
-            note_pace(d, answered);
+        atomic_fetch_add(&d->busy, 1);
+        atomic_fetch_add(&d->taken, 1);
+        if (d->may_linger)
+            note_pace(d);
         if (none_waits && !is_quick(&w->request)) {
             atomic_store(&d->all_busy, now_seconds());
             (void)start_worker(d); /* when it can't be, this one does it all */
         }
         if (!sfs_drivers_raw(w))
             fuse_session_process_buf(d->session, &w->request);
-        answered = now_ns();
+        atomic_fetch_sub(&d->busy, 1);
+        atomic_store(&d->answered, now_ns());
+        answered = true;
         if (superfluous(d, w)) {
             worker_free(w);
             return NULL;
         }
     }
+    share(d, w);
     pthread_mutex_lock(&d->lock);
     drop_slot(d, w);
     bool last = d->workers == 0;
@@ -222,6 +319,7 @@ void sfs_drivers_loop_stop(struct driver *d)
     for (;;) {
         pthread_mutex_lock(&d->lock);
         unsigned left = d->workers;
+        pthread_cond_broadcast(&d->let_in);
         for (unsigned i = 0; i < DRIVER_MAX_WORKERS; i++)
             if (d->slots[i].used)
                 pthread_kill(d->slots[i].thread, SIGUSR1);
