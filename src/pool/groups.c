@@ -86,7 +86,13 @@ unsigned sfs_groups_failover(const struct sfs_pool *pool)
     return pool->config.failover > pool->failover_told ? pool->config.failover : pool->failover_told;
 }
 
-static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, uint8_t log2,
+/* Where nodes may go when there is no room elsewhere: without a commit nothing comes free. They will move on with all else there. */
+static bool serves_nodes(const struct sfs_member *m)
+{
+    return m->used && m->disk && !m->unnamed && m->record.wish == SFS_WISH_LEAVE;
+}
+
+static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, bool leaving, uint8_t log2,
                   struct sfs_placement *placement)
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
@@ -104,6 +110,7 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
         const struct sfs_member *m = &pool->members[i];
         uint32_t keep = modest || clean ? reserve[i] : 0;
         disks[i].free_columns = 0;
+        disks[i].usable = disks[i].usable || (leaving && serves_nodes(m));
         if (!disks[i].usable || m->free_atoms <= keep)
             continue;
         uint32_t atoms = (1u << log2) / m->record.atom_bytes;
@@ -117,7 +124,7 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
 int sfs_group_would_be(struct sfs_pool *pool, unsigned *k, unsigned *m)
 {
     struct sfs_placement p;
-    int err = choose(pool, SFS_CLASS_DATA, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
+    int err = choose(pool, SFS_CLASS_DATA, false, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
     if (!err) {
         *k = p.k;
         *m = p.m;
@@ -181,14 +188,19 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
     struct sfs_group_record r;
     *group = NULL;
     uint8_t largest = sfs_column_log2_for(pool, class), least = sfs_pool_zone_bytes(pool) ? largest : ATOM_LOG2;
-    int err = choose(pool, class, use_reserve, least, &widest);
+    bool nodes = class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA, leaving = false;
+    int err = choose(pool, class, use_reserve, false, least, &widest);
+    if (err == SCALEFS_E_NOSPC && nodes) {
+        leaving = true;
+        err = choose(pool, class, use_reserve, true, least, &widest);
+    }
     if (err)
         return err;
     memset(&r, 0, sizeof r);
     bool taken = false;
     /* The largest columns at which the group is as wide as it can be. */
     for (uint8_t log2 = largest; log2 >= least && !taken; log2--) {
-        err = choose(pool, class, use_reserve, log2, &p);
+        err = choose(pool, class, use_reserve, leaving, log2, &p);
         if (err || p.k < widest.k || p.m < widest.m)
             continue;
         r.column_log2 = log2;

@@ -301,6 +301,22 @@ static int empty(struct sfs_care *care, struct sfs_group *g)
     return !err && g && g->record.generation == generation ? SCALEFS_E_BUSY : err;
 }
 
+/* Nodes that were emptied without room on the disks that stay would come back here (pool/groups.c), without end. locked */
+static bool comes_back(struct sfs_store *s, const struct sfs_group *g)
+{
+    uint64_t rows = 0;
+    if (g->record.class == SFS_CLASS_DATA || g->record.class == SFS_CLASS_LANDING || sfs_groups_for_nodes(s->pool, false))
+        return false;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *other = s->pool->groups[i];
+        bool stays = other && other != g && other->record.class == g->record.class && other->record.state == SFS_GROUP_OPEN;
+        for (unsigned c = 0; stays && c < (unsigned)other->record.k + other->record.m; c++)
+            stays = !sfs_care_drains(sfs_member_of(s->pool, other->record.columns[c].disk));
+        rows += stays ? sfs_group_room(other) : 0;
+    }
+    return rows < g->count.used_rows;
+}
+
 static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t member)
 {
     struct sfs_store *s = care->s;
@@ -312,9 +328,9 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     bool here = g && c->column < g->record.k + g->record.m && g->record.columns[c->column].disk == member &&
                 sfs_care_must_go(s->pool, &g->record, c->column);
     bool sequential = here && g->record.sequential;
-    if (sequential)
+    if (sequential && !comes_back(s, g))
         err = empty(care, g);
-    else if (here)
+    else if (here && !sequential)
         count = sfs_care_targets(s->pool, g, c->column, to, 8);
     sfs_store_unlock(s);
     if (sequential)
@@ -327,7 +343,8 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
         return err;
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, c->group);
-    err = g && !g->moving && g->record.columns[c->column].disk == member ? empty(care, g) : SCALEFS_E_CHANGED;
+    bool still = g && !g->moving && g->record.columns[c->column].disk == member;
+    err = !still ? SCALEFS_E_CHANGED : comes_back(s, g) ? SCALEFS_E_NOSPC : empty(care, g);
     sfs_store_unlock(s);
     return err;
 }
@@ -353,6 +370,8 @@ static int drop(struct sfs_care *care, uint16_t index)
     sfs_store_lock(s);
     struct sfs_member *m = sfs_member_of(s->pool, index);
     int err = sfs_vec_reserve(s->env, &care->wipe, &care->wipe_cap, care->wipe_count + 1, sizeof *care->wipe);
+    if (m && !err && used_atoms(s->pool, index)) /* nodes had to go there just now */
+        err = SCALEFS_E_CHANGED;
     if (!m || err) {
         sfs_store_unlock(s);
         return err;

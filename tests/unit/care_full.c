@@ -242,6 +242,47 @@ static void groups_of_nodes_are_merged_to_make_room(void)
     run(2, merge);
 }
 
+/* --- nodes on a disk that leaves --- */
+
+static void nodes_leave_last(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 3, 1, 20);
+    take_care(w, s);
+    MUST(w, sfs_care_remove(s, 3, -1, &info));
+    MUST(w, sfs_ripen(s));
+    crowd(w, s, 1, 0);
+    crowd(w, s, 2, 2);
+    open_or_close(s, SFS_CLASS_METADATA, SFS_GROUP_CLOSED); /* as if they had no row left */
+    open_or_close(s, SFS_CLASS_SYSTEM, SFS_GROUP_CLOSED);
+    put_key(w, s, 100000);
+    MUST(w, sfs_store_sync(s));
+    unsigned there = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        there += g && g->count.live && g->record.state == SFS_GROUP_OPEN && g->record.class != SFS_CLASS_DATA &&
+                 sfs_care_has_column(&g->record, 3);
+    }
+    NEED(w, there >= 2);
+    take_care(w, s); /* they do not move round and round */
+    NEED(w, sfs_member_of(s->pool, 3) && sfs_care_blocked(s->care, 3));
+    open_or_close(s, SFS_CLASS_METADATA, SFS_GROUP_OPEN);
+    open_or_close(s, SFS_CLASS_SYSTEM, SFS_GROUP_OPEN);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ALL_DISKS);
+    s = open_store(w, ALL_DISKS, false); /* the others have room again */
+    take_care(w, s);
+    NEED(w, !sfs_member_of(s->pool, 3));
+    sync_and_close(w, s);
+}
+
+static void commits_use_a_disk_that_leaves_before_they_fail(void)
+{
+    run(3, nodes_leave_last);
+}
+
 /* --- what has no redundancy does not go to the disk that was away --- */
 
 static unsigned alone_on(const struct sfs_store *s, uint16_t member)
@@ -306,6 +347,7 @@ int main(int argc, char **argv)
     RUN(two_columns_on_one_disk_part_without_room_there);
     RUN(dead_rows_make_room_for_columns);
     RUN(groups_of_nodes_are_merged_to_make_room);
+    RUN(commits_use_a_disk_that_leaves_before_they_fail);
     RUN(what_is_alone_does_not_go_where_a_disk_was_away);
     RUN(what_was_promised_may_use_the_reserve);
     return TEST_END();
