@@ -420,12 +420,34 @@ static int run_in_background(struct server *s)
     return refuse(s->info, SCALEFS_E_IO, "The server process ended unexpectedly; the system's log may say more.");
 }
 
+static bool in_path(const char *program)
+{
+    char file[4200];
+    const char *folder = getenv("PATH");
+    while (folder && *folder) {
+        size_t len = strcspn(folder, ":");
+        snprintf(file, sizeof file, "%.*s/%s", (int)len, folder, program);
+        if (len < 4096 && !access(file, X_OK))
+            return true;
+        folder += len + (folder[len] == ':');
+    }
+    return false;
+}
+
 static int check_device(struct scalefs_error_info *info)
 {
     if (access("/dev/fuse", F_OK))
         return refuse(info, SCALEFS_E_NOENT,
                       "There is no /dev/fuse: the kernel has no FUSE, or this container is not given it. Load it "
                       "with: modprobe fuse");
+    if (access("/dev/fuse", R_OK | W_OK))
+        return refuse(info, SCALEFS_E_ACCESS,
+                      "You may not use /dev/fuse, so nothing can be mounted. As root, either mount there, or let all "
+                      "users mount with: chmod 666 /dev/fuse");
+    if (geteuid() && !in_path("fusermount3"))
+        return refuse(info, SCALEFS_E_NOENT,
+                      "An ordinary user mounts with the help of fusermount3, which is not installed here. It is in "
+                      "the package fuse3.");
     return SCALEFS_OK;
 }
 

@@ -385,6 +385,21 @@ def a_kernel_without_fuse():
               before=["unshare", "-m", "sh", "-c", "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec \"$@\"", "sh"])
 
 
+def a_user_who_may_not_mount():
+    f = Folder("maynot")
+    f.pool("tank", 2, 1)
+    os.mkdir(f.at("mnt"))
+
+    def with_device(mode, how):
+        return ["unshare", "-m", "sh", "-c",
+                f"mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod -m {mode} /dev/fuse c 10 229 && exec {how} \"$@\"", "sh"]
+    f.refuses(["mount", "tank", f.at("mnt")], "ACCESS", "/dev/fuse", "root", "chmod 666",
+              before=with_device("000", "setpriv --inh-caps=-all --bounding-set=-all"))
+    f.refuses(["mount", "tank", f.at("mnt")], "NOENT", "fusermount3", "package fuse3",
+              before=with_device("666", "env PATH=/nowhere /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups "
+                                 "--inh-caps=+dac_override --ambient-caps=+dac_override"))
+
+
 def the_disk_below_is_full():
     """Files on a full file system: writers hear ENOSPC, and all is well once there is room again."""
     f = Folder("full")
@@ -439,7 +454,7 @@ def main():
              damaged_images, halves_written_apart, another_format, unknown_settings, impossible_replacements, the_last_redundancy]
     for function in plain:
         case(function)
-    for function in (what_is_in_use, a_kernel_without_fuse, the_disk_below_is_full):
+    for function in (what_is_in_use, a_kernel_without_fuse, a_user_who_may_not_mount, the_disk_below_is_full):
         if have_root() and (function is what_is_in_use or have_fuse()):
             case(function)
         else:
