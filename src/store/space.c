@@ -702,6 +702,7 @@ void sfs_store_space(struct sfs_store *s, struct sfs_space *space)
         if (pool->groups[i] && (pool->groups[i]->record.class == SFS_CLASS_DATA ||
                                 pool->groups[i]->record.class == SFS_CLASS_LANDING))
             space->used += pool->groups[i]->count.live;
+    space->used += s->reserved; /* what was accepted and waits in memory */
     space->usable = sfs_groups_capacity(pool);
     uint64_t free = s->free_estimate + s->scattered;
     space->free = s->node_room >= NODES_FOR_DATA && free > s->reserved ? free - s->reserved : 0;

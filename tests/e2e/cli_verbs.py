@@ -264,6 +264,11 @@ def status_of_a_mounted_pool():
         df = st.f_bavail * st.f_frsize
         if abs(df - f.json("status", "tank")["capacity"]["free"]) > df // 50 + MIB:
             raise AssertionError(f"df says {df}, status {s['capacity']}")
+        with open(os.path.join(m.point, "waiting"), "wb") as g:  # not told to be durable: it waits in memory for a while
+            g.write(noise(3 * MIB, 3))
+        used = f.json("status", "tank")["capacity"]["used"]
+        if not s["capacity"]["used"] + 3 * MIB <= used <= s["capacity"]["used"] + 4 * MIB:
+            raise AssertionError(f"{used} after {s['capacity']}")
         listed = f.pools()
         equal([(p["mounted"], p["state"], p["disks_found"]) for p in listed], [(m.point, "healthy", 3)])
         text = f.good("status", "tank")
