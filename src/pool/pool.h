@@ -61,6 +61,7 @@ struct sfs_group {
     bool moving;                   /* a column is being moved: takes no new rows */
     /* Sequential groups only (sequential.c). Those found at opening are closed: their zones may have got unequally far. */
     bool closed;                   /* takes no new rows, ever */
+    bool spare; /* of nodes, holds none yet, and stays nevertheless */
     uint32_t promised;             /* rows that somebody gathers data for and that have no number yet */
     uint32_t turn;                 /* the row that is to be sent next */
     const void *sender;            /* who is sending now; NULL: nobody */

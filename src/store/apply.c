@@ -143,16 +143,7 @@ int sfs_store_apply(struct sfs_store *s, const struct sfs_op *ops, size_t count,
             return full;
         sfs_store_lock(s);
     }
-    int err = sfs_space_node_room(s, claim);
-    /* Perhaps what checkpoints gave back is not yet usable. To find out takes some; what makes new things is spared that,
-     * but on zoned disks, where whole zones come back. */
-    if (err == SCALEFS_E_NOSPC && (claim != SFS_CLAIM_NEW || sfs_pool_zone_bytes(s->pool))) {
-        sfs_store_unlock(s);
-        err = sfs_ripen(s);
-        sfs_store_lock(s);
-        if (!err)
-            err = sfs_space_node_room(s, claim);
-    }
+    int err = sfs_space_have_nodes(s, claim);
     /* After a read, on from the same update; but what was looked at before may have changed while the lock was given up,
      * so only a whole round without a read counts. */
     bool read = false;

@@ -314,17 +314,12 @@ void sfs_empty_for_nodes(struct sfs_store *s)
     }
 }
 
-int sfs_empty_for_data(struct sfs_store *s)
+/* All that lives in the group of data moves. locked; gives up the lock. */
+static int empty_whole(struct sfs_store *s, struct sfs_group *g)
 {
+    struct sfs_group_record r = g->record;
     int err = SCALEFS_OK;
     bool last = false;
-    sfs_store_lock(s);
-    struct sfs_group *g = victim(s, false, NULL, 0);
-    if (!g) {
-        sfs_store_unlock(s);
-        return SCALEFS_E_NOSPC;
-    }
-    struct sfs_group_record r = g->record;
     while (!err && !last) {
         uint64_t bytes, live = g->count.live;
         sfs_store_unlock(s);
@@ -338,6 +333,84 @@ int sfs_empty_for_data(struct sfs_store *s)
             break;
         }
     }
-    sfs_store_unlock(s);
     return err == SCALEFS_E_NOENT || err == SCALEFS_E_CHANGED ? SCALEFS_OK : err;
+}
+
+int sfs_empty_for_data(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    struct sfs_group *g = victim(s, false, NULL, 0);
+    int err = g ? empty_whole(s, g) : SCALEFS_E_NOSPC;
+    sfs_store_unlock(s);
+    return err;
+}
+
+/* --- data makes room for nodes ---
+ *
+ * Rows that come free stay with their class, and once data has taken all areas nodes would have no more room than they had then. So
+ * the group of data with the least alive is emptied into the rows of the others, and the next checkpoint makes groups of nodes of its
+ * columns before data can have them. */
+
+static bool keeps_data(const struct sfs_store *s, const struct sfs_group *g)
+{
+    return g && g->record.class == SFS_CLASS_DATA && !g->record.sequential && g->record.state == SFS_GROUP_OPEN && !g->moving &&
+           !g->closed && sfs_group_whole(s->pool, g);
+}
+
+static uint64_t free_bytes(const struct sfs_group *g)
+{
+    uint32_t room = sfs_group_room(g), taken = g->in_flight - g->pins;
+    return room > taken ? (room - taken) * (sfs_group_row_bytes(&g->record) - SFS_BLOCK) : 0;
+}
+
+/* The group of data with the least alive; NULL: the others have no room for that beside what was promised. locked */
+static struct sfs_group *spared(const struct sfs_store *s)
+{
+    struct sfs_group *best = NULL;
+    uint64_t room = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!keeps_data(s, g))
+            continue;
+        room += free_bytes(g);
+        if (g->in_flight == g->pins && g->store != s && (!best || g->count.live < best->count.live))
+            best = g;
+    }
+    if (!best)
+        return NULL;
+    uint64_t need = best->count.live + s->reserved;
+    return room - free_bytes(best) < need + need / 8 + sfs_group_row_bytes(&best->record) ? NULL : best;
+}
+
+/* Areas that are kept for nodes become groups of them. NOSPC: none was. */
+static int claim(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    uint64_t before = s->node_room;
+    s->nodes_wanted = true;
+    sfs_store_unlock(s);
+    int err = sfs_store_commit(s);
+    sfs_store_lock(s);
+    if (!err && s->node_room <= before)
+        err = SCALEFS_E_NOSPC;
+    sfs_store_unlock(s);
+    return err;
+}
+
+int sfs_empty_for_more_nodes(struct sfs_store *s)
+{
+    int err = claim(s);
+    if (err != SCALEFS_E_NOSPC)
+        return err;
+    sfs_store_lock(s);
+    struct sfs_group *g = spared(s);
+    err = g ? SCALEFS_OK : SCALEFS_E_NOSPC;
+    if (g) {
+        sfs_group_evacuate(s, g);
+        err = empty_whole(s, g);
+    }
+    sfs_store_unlock(s);
+    if (!err)
+        err = sfs_ripen(s);
+    return err ? err : claim(s);
 }

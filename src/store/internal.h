@@ -139,6 +139,9 @@ struct sfs_store {
     uint64_t scattered;     /* dead bytes in rows that live, as last counted */
     uint64_t freed;         /* rises when data dies */
     uint64_t scattered_kept; /* `freed` when gathering what is scattered gained nothing; 0: not yet */
+    uint64_t nodes_kept;     /* the same, when no data could make room for nodes */
+    uint64_t nodes_low;      /* room for fewer nodes than these is made before it runs out */
+    bool nodes_wanted;       /* the next checkpoint makes groups of nodes, where areas are free for them */
     struct sfs_fresh fresh; /* each has in_flight raised until its headers are written */
     size_t dirty_limit;     /* dirty nodes that make a transaction wait for a checkpoint */
     uint64_t node_room;     /* metadata nodes that could still be written, as last counted */
@@ -249,8 +252,10 @@ void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked
 bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */
 /* Counts what the estimates above say. locked; at each checkpoint and when they ran low. */
 void sfs_space_count(struct sfs_store *s);
-/* NOSPC when so little room for nodes is left that only transactions that free space may go on. locked. */
-int sfs_space_node_room(struct sfs_store *s, enum sfs_claim claim);
+/* NOSPC when so little room for nodes is left, and none can be made, that only what claims more may go on. locked; may give up the
+ * lock. */
+int sfs_space_have_nodes(struct sfs_store *s, enum sfs_claim claim);
+bool sfs_space_nodes_to_move(struct sfs_store *s); /* may data be moved for the sake of more room for nodes? unlocked */
 /* Makes sure that so many metadata and system nodes can be taken, and counted, without reading: loads row states and makes
  * groups. NEED_NODE as everywhere; NOSPC. locked. */
 int sfs_space_prepare_nodes(struct sfs_store *s, struct sfs_need *need, size_t metadata, size_t system);
@@ -274,6 +279,8 @@ void sfs_group_evacuate(struct sfs_store *s, struct sfs_group *g);
 void sfs_empty_for_nodes(struct sfs_store *s);
 /* The group of data on zoned disks with the least alive in it is emptied. NOSPC: none is worth it. unlocked. */
 int sfs_empty_for_data(struct sfs_store *s);
+/* Conventional disks: a group of data gives its columns to nodes. NOSPC: no other has room for what lives in it. */
+int sfs_empty_for_more_nodes(struct sfs_store *s);
 
 /* --- checkpoint.c --- */
 /* How many nodes a checkpoint would write now, at most, if so many more became dirty. locked. */

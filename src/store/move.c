@@ -410,6 +410,7 @@ static uint32_t worst_group(struct sfs_store *s, const bool *looked, uint32_t co
 
 #define COMPACT_ROWS 64
 #define COMPACT_BYTES (32u << 20)
+#define COMPACTIONS_FOR_NODES 8u
 
 /* Rows of one or, where one has too few, several groups, until more than two whole rows come free. */
 static int compact_rows(struct sfs_store *s)
@@ -523,7 +524,24 @@ static int gain_room(struct sfs_store *s, bool harder)
     return err ? err : sfs_ripen(s);
 }
 
-int sfs_make_room(struct sfs_store *s, bool harder)
+/* On zoned disks checkpoints see to it themselves (empty.c). */
+static int gain_node_room(struct sfs_store *s, bool harder)
+{
+    if (sfs_pool_zone_bytes(s->pool))
+        return SCALEFS_E_NOSPC;
+    int err = sfs_empty_for_more_nodes(s);
+    /* What is dead may be scattered over many rows. To gather it takes nodes, too. */
+    for (unsigned tries = 0; err == SCALEFS_E_NOSPC && tries < COMPACTIONS_FOR_NODES && sfs_space_nodes_to_move(s); tries++) {
+        err = gain_room(s, harder);
+        if (err)
+            break;
+        err = sfs_empty_for_more_nodes(s);
+    }
+    return err;
+}
+
+/* One at a time; who comes meanwhile waits for that one. */
+static int in_turn(struct sfs_store *s, int (*gain)(struct sfs_store *s, bool harder), bool harder)
 {
     sfs_store_lock(s);
     if (s->making_room) {
@@ -534,10 +552,20 @@ int sfs_make_room(struct sfs_store *s, bool harder)
     }
     s->making_room = true;
     sfs_store_unlock(s);
-    int err = gain_room(s, harder);
+    int err = gain(s, harder);
     sfs_store_lock(s);
     s->making_room = false;
     sfs_cond_broadcast(&s->room_made);
     sfs_store_unlock(s);
     return err;
+}
+
+int sfs_make_room(struct sfs_store *s, bool harder)
+{
+    return in_turn(s, gain_room, harder);
+}
+
+int sfs_make_node_room(struct sfs_store *s)
+{
+    return in_turn(s, gain_node_room, true);
 }

@@ -16,5 +16,7 @@ int sfs_settle(struct sfs_store *s);
 /* Tries to make rows that can be taken: packs, commits; compacts when nothing is free then, or when told to try harder. OK when it is
  * worth trying again, else NOSPC. */
 int sfs_make_room(struct sfs_store *s, bool harder);
+/* The same for nodes: a group of data is emptied for them. */
+int sfs_make_node_room(struct sfs_store *s);
 
 #endif

@@ -19,6 +19,10 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
 #define NODES_FOR_NAMES 112u
 #define NODES_FOR_NEW 128u
 #define NODES_FOR_DATA 160u
+#define NODES_AHEAD 384u /* more of them are wanted while much is free: at least so many groups of data */
+#define GROUPS_MANY 64u
+#define NODES_STEP 64u /* fewer, before making room for them is tried again */
+#define DIRTY_LEAST 8u
 #define CLEANER_ROWS 3u /* that compaction fills before it gives more of them back */
 
 static bool any_present(struct sfs_store *s, const struct sfs_group *g)
@@ -381,6 +385,7 @@ int sfs_space_take_node(struct sfs_store *s, enum sfs_class class, struct sfs_pl
         uint32_t row;
         if (g && sfs_space_node_usable(s, g) && take_from(s, g, &row) == SCALEFS_OK) {
             g->rows[row].txn = 0;
+            g->spare = false;
             sfs_group_row_done(s->pool, g);
             place->group = g->record.group;
             place->offset = (uint64_t)row * SFS_NODE_BYTES;
@@ -458,8 +463,28 @@ static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class cl
     }
 }
 
+static uint64_t rows_for(const struct sfs_pool *pool, enum sfs_class class)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < pool->group_cap; i++)
+        if (pool->groups[i] && pool->groups[i]->record.class == class)
+            rows += sfs_group_room(pool->groups[i]);
+    return rows;
+}
+
+/* Areas that were emptied for nodes become theirs. That there are none is no error here. */
+static void claim_areas(struct sfs_store *s)
+{
+    static const enum sfs_class classes[] = {SFS_CLASS_METADATA, SFS_CLASS_SYSTEM};
+    for (unsigned i = 0; i < 2 && s->nodes_wanted; i++)
+        if (rows_for(s->pool, classes[i]) < 2 * NODES_FOR_DATA && !new_node_group(s, classes[i]))
+            sfs_group_of(s->pool, s->fresh.groups[s->fresh.count - 1])->spare = true;
+    s->nodes_wanted = false;
+}
+
 int sfs_space_prepare_nodes(struct sfs_store *s, struct sfs_need *need, size_t metadata, size_t system)
 {
+    claim_areas(s);
     int err = prepare(s, need, SFS_CLASS_METADATA, metadata);
     if (!err)
         err = prepare(s, need, SFS_CLASS_SYSTEM, system);
@@ -525,6 +550,10 @@ void sfs_space_free_empty(struct sfs_store *s)
         struct sfs_group *g = s->pool->groups[i];
         if (!g || g->count.live != 0 || g->in_flight || g->allocating || g->moving || sfs_group_unused(g))
             continue;
+        if (g->spare && rows_for(s->pool, g->record.class) < sfs_group_room(g) + 2 * NODES_FOR_DATA) {
+            s->emptied = true;
+            continue;
+        }
         sfs_free(s->env, g->rows);
         g->rows = NULL;
         sfs_group_free(s->pool, g);
@@ -599,27 +628,25 @@ void sfs_space_count(struct sfs_store *s)
     uint64_t columns = atoms / copies;
     if (disks > 1 && columns > atoms - most) /* one disk alone has nearly all of it */
         columns = atoms - most;
-    /* A node that is written takes one or two of the system trees with it. */
-    if (nodes > system)
-        nodes = system;
-    if (zone)
-        nodes += (uint64_t)sfs_groups_for_nodes(pool, true) / 2 * (zone / SFS_NODE_BYTES - 1);
-    else
-        nodes += columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
-    s->node_room = nodes;
-    size_t limit = (size_t)(nodes / 6);
-    s->dirty_limit = limit < 32 ? 32 : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : limit;
+    uint64_t more = zone ? (uint64_t)sfs_groups_for_nodes(pool, true) / 2 * (zone / SFS_NODE_BYTES - 1)
+                         : columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
+    nodes += more;
+    system += more;
+    s->node_room = nodes < system ? nodes : system;
+    /* A checkpoint wants up to four system nodes for each that is dirty, and the places that are left serve again after two more. */
+    uint64_t limit = nodes / 6 < system / 16 ? nodes / 6 : system / 16;
+    s->dirty_limit = limit < DIRTY_LEAST ? DIRTY_LEAST : limit > s->cache_nodes / 2 ? s->cache_nodes / 2 : (size_t)limit;
 }
 
-int sfs_space_node_room(struct sfs_store *s, enum sfs_claim claim)
+static int node_room(struct sfs_store *s, enum sfs_claim claim)
 {
-    static const unsigned at_least[] = {[SFS_CLAIM_NEW] = NODES_FOR_NEW,
+    static const uint64_t at_least[] = {[SFS_CLAIM_NEW] = NODES_FOR_NEW,
                                         [SFS_CLAIM_NAMES] = NODES_FOR_NAMES,
-                                        [SFS_CLAIM_PROMISED] = NODES_AT_LEAST,
-                                        [SFS_CLAIM_FREES] = 0};
+                                        [SFS_CLAIM_PROMISED] = NODES_AT_LEAST};
     if (s->node_room < 512 && claim != SFS_CLAIM_FREES)
         sfs_space_count(s);
-    return s->node_room < at_least[claim] ? SCALEFS_E_NOSPC : SCALEFS_OK;
+    /* Those that are dirty will want room, and some are new. */
+    return claim != SFS_CLAIM_FREES && s->node_room < at_least[claim] + s->dirty.count ? SCALEFS_E_NOSPC : SCALEFS_OK;
 }
 
 /* Room for what is promised is counted in whole rows that are free. How much of that is filled depends on how it comes: batches
@@ -641,6 +668,59 @@ static bool promise(struct sfs_store *s, uint64_t bytes)
     return true;
 }
 
+/* locked; gives up the lock */
+static int make_node_room(struct sfs_store *s)
+{
+    uint64_t freed = s->freed;
+    if (s->nodes_kept == freed)
+        return SCALEFS_E_NOSPC;
+    sfs_store_unlock(s);
+    int err = sfs_make_node_room(s);
+    sfs_store_lock(s);
+    sfs_space_count(s);
+    if (err == SCALEFS_E_NOSPC)
+        s->nodes_kept = freed; /* not again before something was freed */
+    return err;
+}
+
+bool sfs_space_nodes_to_move(struct sfs_store *s)
+{
+    sfs_store_lock(s);
+    bool enough = s->node_room >= NODES_AT_LEAST;
+    sfs_store_unlock(s);
+    return enough;
+}
+
+/* Is it time to make room for nodes, while that is easy? When data would be refused for want of it; and earlier where the free space
+ * is so large that a group less of it does not matter, and small files in all of it would want more. locked */
+static bool nodes_run_low(struct sfs_store *s)
+{
+    uint64_t spare = s->free_estimate > s->reserved ? s->free_estimate - s->reserved : 0, want = NODES_FOR_DATA;
+    const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0];
+    if (wide && spare / GROUPS_MANY > wide->record.rows * sfs_group_row_bytes(&wide->record))
+        want += NODES_AHEAD;
+    if (s->node_room >= want)
+        s->nodes_low = UINT64_MAX;
+    else if (s->node_room < s->nodes_low)
+        return !sfs_pool_zone_bytes(s->pool);
+    return false;
+}
+
+int sfs_space_have_nodes(struct sfs_store *s, enum sfs_claim claim)
+{
+    int err = node_room(s, claim);
+    bool tried = s->nodes_kept == s->freed && !sfs_pool_zone_bytes(s->pool);
+    if (err != SCALEFS_E_NOSPC || (claim == SFS_CLAIM_NEW && tried))
+        return err;
+    /* Perhaps what checkpoints gave back is not yet usable. */
+    sfs_store_unlock(s);
+    err = sfs_ripen(s);
+    sfs_store_lock(s);
+    if (!err)
+        err = node_room(s, claim);
+    return err == SCALEFS_E_NOSPC && !(err = make_node_room(s)) ? node_room(s, claim) : err;
+}
+
 /* Logs are packed, and what is dead in rows that live is gathered until there is
  * room, or nothing is gained any more. locked; gives up the lock. */
 static int make_promise(struct sfs_store *s, uint64_t bytes, bool *promised)
@@ -650,6 +730,12 @@ static int make_promise(struct sfs_store *s, uint64_t bytes, bool *promised)
     int err = sfs_pack_logs(s);
     sfs_store_lock(s);
     *promised = !err && promise(s, bytes);
+    if (!err && !*promised && s->node_room < NODES_FOR_DATA) {
+        err = make_node_room(s);
+        *promised = (!err || err == SCALEFS_E_NOSPC) && promise(s, bytes);
+        if (err == SCALEFS_E_NOSPC)
+            err = SCALEFS_OK;
+    }
     while (!err && !*promised && s->node_room >= NODES_FOR_DATA && s->free_estimate + s->scattered >= s->reserved + bytes &&
            s->scattered_kept != freed) {
         uint64_t before = s->free_estimate, scattered = s->scattered;
@@ -671,6 +757,10 @@ int sfs_store_reserve(struct sfs_store *s, uint64_t bytes)
     sfs_store_lock(s);
     bool promised = !bytes || promise(s, bytes);
     sfs_checkpoint_due(s); /* data will wait in memory: the background checkpoint must come */
+    if (promised && bytes && nodes_run_low(s)) {
+        (void)make_node_room(s);
+        s->nodes_low = s->node_room > NODES_STEP ? s->node_room - NODES_STEP : 0;
+    }
     int err = promised ? SCALEFS_OK : make_promise(s, bytes, &promised);
     if (!promised)
         sfs_log(s->env, SFS_LOG_DEBUG, "store", SCALEFS_E_NOSPC,

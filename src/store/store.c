@@ -65,6 +65,7 @@ static int make(struct sfs_env *env, struct sfs_pool *pool, const struct sfs_sto
     sfs_ahead_init(s);
     sfs_cache_init(s);
     s->dirty_limit = s->cache_nodes / 2;
+    s->nodes_low = UINT64_MAX;
     s->roots.extent_map = pool->last.extent_map;
     s->roots.space = pool->last.space;
     s->roots.pool_tree = pool->last.pool_tree;

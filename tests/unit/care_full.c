@@ -319,6 +319,55 @@ static void what_is_alone_does_not_go_where_a_disk_was_away(void)
     run(3, lean);
 }
 
+/* --- data makes room for nodes --- */
+
+/* Leaves of a tree are filled; what the first transaction that failed said. */
+static int fill_leaves(struct sfs_store *s, unsigned keys)
+{
+    static const uint8_t value[SFS_FILEEXT_BYTES];
+    int err = SCALEFS_OK;
+    for (unsigned n = 0; n < keys && !err;) {
+        struct sfs_tx tx;
+        sfs_tx_init(&tx, s);
+        for (unsigned i = 0; i < 50; i++, n++)
+            sfs_tx_put(&tx, TREE, (struct sfs_key){1000000 + n, SFS_KEY_INODE, 0}, value, sizeof value);
+        err = sfs_tx_commit(&tx);
+        sfs_tx_deinit(&tx);
+    }
+    return err;
+}
+
+/* Data had all areas; now most of it is gone, and names come. */
+static void names_come(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = begin(w, c, 2, 1, 0);
+    for (unsigned round = 0; groups_of(s, SFS_CLASS_DATA) < 4; round++) {
+        struct sfs_group *g = s->open_groups[SFS_CLASS_DATA][0];
+        if (g) {
+            sfs_space_close_group(s, g);
+            g->record.state = SFS_GROUP_CLOSED;
+        }
+        for (uint32_t i = 0; i < FILES; i++)
+            put_file(w, s, c, i, ++c->next);
+        NEED(w, round < 100);
+    }
+    open_or_close(s, SFS_CLASS_DATA, SFS_GROUP_OPEN);
+    crowd(w, s, 1, 0);
+    crowd(w, s, 2, 0);
+    unsigned data = groups_of(s, SFS_CLASS_DATA), nodes = groups_of(s, SFS_CLASS_METADATA);
+    MUST(w, fill_leaves(s, 60000));
+    NEED(w, groups_of(s, SFS_CLASS_DATA) < data && groups_of(s, SFS_CLASS_METADATA) > nodes);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ALL_DISKS);
+}
+
+static void data_makes_room_for_nodes(void)
+{
+    run(2, names_come);
+}
+
 /* --- what was promised --- */
 
 static void promised(struct world *w, void *arg)
@@ -349,6 +398,7 @@ int main(int argc, char **argv)
     RUN(groups_of_nodes_are_merged_to_make_room);
     RUN(commits_use_a_disk_that_leaves_before_they_fail);
     RUN(what_is_alone_does_not_go_where_a_disk_was_away);
+    RUN(data_makes_room_for_nodes);
     RUN(what_was_promised_may_use_the_reserve);
     return TEST_END();
 }
