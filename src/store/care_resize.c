@@ -55,37 +55,64 @@ static int grow(struct sfs_pool *pool, struct sfs_member *m, uint64_t size, uint
     return err;
 }
 
-/* Devices that are not as large as when they were last looked at. locked */
-static bool look_at_devices(struct sfs_care *care)
+/* The first member from slot *from on whose device does not seem to be as large as when it was last looked at; *from: behind it.
+ * 0: none. locked */
+static uint16_t next_changed(const struct sfs_pool *pool, unsigned *from)
+{
+    while (*from < pool->member_count) {
+        const struct sfs_member *m = &pool->members[(*from)++];
+        if (m->used && m->disk && !m->unnamed && m->record.layout != SFS_LAYOUT_ZONED &&
+            m->disk->info.size_bytes != m->record.device_size)
+            return m->record.index;
+    }
+    return 0;
+}
+
+/* The member's device was measured just now. False: it is as it was. locked */
+static bool take_size(struct sfs_care *care, uint16_t index, uint64_t device)
 {
     struct sfs_pool *pool = care->s->pool;
+    struct sfs_member *m = sfs_member_of(pool, index);
+    if (!m || !m->disk || m->disk->info.size_bytes != device || device == m->record.device_size)
+        return false;
+    uint64_t before = m->record.device_size;
+    m->record.device_size = device;
+    m->dirty = true;
+    if (device < m->record.size)
+        sfs_log(care->s->env, SFS_LOG_WARN, "care", SCALEFS_E_TOO_SMALL,
+                "the device of disk %u has become smaller: %llu MiB, and %llu MiB are in use", index, mib(device), mib(m->record.size));
+    else if (device > before && device > m->record.size && !sfs_member_shrinks(m) && !grow(pool, m, device, device))
+        sfs_log(care->s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "disk %u has grown: %llu MiB are used now", index, mib(device));
+    return true;
+}
+
+/* What was heard of a device's size may be long ago: at opening, or by a verb that was refused, after which it was made smaller again.
+ * So before any of it is used it is measured anew. unlocked */
+static bool look_at_devices(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    unsigned from = 0;
     bool news = false;
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        struct sfs_member *m = &pool->members[i];
-        if (!m->used || !m->disk || m->unnamed || m->record.layout == SFS_LAYOUT_ZONED)
-            continue;
-        uint64_t device = m->disk->info.size_bytes, before = m->record.device_size;
-        if (device == before)
-            continue;
-        m->record.device_size = device;
-        m->dirty = news = true;
-        if (device <= before || device <= m->record.size || sfs_member_shrinks(m) || grow(pool, m, device, device))
-            continue;
-        sfs_log(care->s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "disk %u has grown: %llu MiB are used now", m->record.index,
-                mib(device));
+    sfs_store_lock(s);
+    for (uint16_t index; (index = next_changed(s->pool, &from)) != 0;) {
+        uint64_t device = 0;
+        sfs_store_unlock(s);
+        int err = sfs_member_measure(s->pool, index, &device);
+        sfs_store_lock(s);
+        news = (!err && take_size(care, index, device)) || news;
     }
+    sfs_store_unlock(s);
     return news;
 }
 
 bool sfs_care_sizes_step(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
-    sfs_store_lock(s);
-    bool news = look_at_devices(care);
-    uint16_t index = news ? 0 : stale(s->pool);
-    sfs_store_unlock(s);
-    if (news)
+    if (look_at_devices(care))
         return sfs_checkpoint(s, false, false, true) == SCALEFS_OK;
+    sfs_store_lock(s);
+    uint16_t index = stale(s->pool);
+    sfs_store_unlock(s);
     return index && mend_labels(s, index) == SCALEFS_OK;
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/internal.h"
+#include "store/care_internal.h"
 
 enum { SPARES = 2, PATIENCE_S = 1200 };
 
@@ -313,6 +313,20 @@ static void steer(struct model *m)
         wrong(m, "task %u, %u: %s: %s", task, what, scalefs_error_text(err), info.text);
 }
 
+/* The disk is cut to what the pool uses of it, unless that is being changed just now. */
+static bool cut(struct model *m, unsigned i, uint64_t size)
+{
+    sfs_store_lock(m->store);
+    const struct sfs_member *member = sfs_member_of(m->store->pool, m->member[i]);
+    bool may = member && member->disk && member->record.size == size && member->record.wanted_size == size && !m->store->care->busy;
+    if (may)
+        sim_disk_resize(sim_farm_disk(m->w->farm, i), size);
+    sfs_store_unlock(m->store);
+    if (may)
+        trace(m, "chaos: disk %u is cut to %llu", i, N(size));
+    return may;
+}
+
 /* A member becomes larger (the disk does, too) or smaller; a disk is cut when the pool says that it may be. */
 static void resize(struct model *m, unsigned i)
 {
@@ -333,11 +347,8 @@ static void resize(struct model *m, unsigned i)
     unsigned what = (unsigned)prng_below(p, 3);
     if (what == 0 && sim_disk_size(d) < most)
         sim_disk_resize(d, sim_disk_size(d) + (1 + prng_below(p, 16)) * (2u << 20));
-    if (what == 1 && size == wanted && sim_disk_size(d) > size && sfs_care_idle(m->store)) {
-        trace(m, "chaos: disk %u is cut to %llu", i, N(size));
-        sim_disk_resize(d, size);
+    if (what == 1 && size == wanted && sim_disk_size(d) > size && sfs_care_idle(m->store) && cut(m, i, size))
         return;
-    }
     uint64_t bytes = what == 0 ? 0 : size * (50 + prng_below(p, 50)) / 100 / 4096 * 4096;
     int err = sfs_care_resize(m->store, m->member[i], bytes, &info);
     trace(m, "chaos: disk %u (member %u) is resized to %llu: %s", i, m->member[i], N(bytes), scalefs_error_name(err));

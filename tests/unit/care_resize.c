@@ -100,6 +100,39 @@ static void what_grew_is_used(void)
     world_deinit(&w);
 }
 
+/* A device was larger for a while: when the pool was opened, and when a verb that was refused looked at it. */
+static void cut_back(struct world *w, void *arg)
+{
+    struct scalefs_error_info info = {0, ""};
+    struct sim_disk *d = sim_farm_disk(w->farm, 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    for (unsigned i = 0; i < 2; i++) {
+        NEED_EQ(w, member(s, 1)->disk->info.size_bytes, 256 * MIB);
+        sim_disk_resize(d, BEFORE * MIB);
+        take_care(w, s);
+        NEED_EQ(w, member(s, 1)->record.size, BEFORE * MIB);
+        NEED_EQ(w, member(s, 1)->record.device_size, BEFORE * MIB);
+        labels_are_right(w, s);
+        sim_disk_resize(d, 256 * MIB);
+        NEED_EQ(w, sfs_care_resize(s, 1, 300 * MIB, &info), SCALEFS_E_TOO_SMALL);
+    }
+    take_care(w, s);
+    NEED_EQ(w, member(s, 1)->record.size, 256 * MIB);
+    labels_are_right(w, s);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+static void what_was_cut_back_is_not_used(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 2, 0);
+    sim_disk_resize(sim_farm_disk(w.farm, 0), 256 * MIB);
+    live(&w, cut_back, &c);
+    world_deinit(&w);
+}
+
 /* --- smaller --- */
 
 /* Something stands at its end: without this there would be nothing to move. */
@@ -294,6 +327,7 @@ int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(what_grew_is_used);
+    RUN(what_was_cut_back_is_not_used);
     RUN(its_end_is_freed_whatever_is_cut);
     RUN(a_single_disk_moves_within_itself);
     RUN(what_cannot_be_is_refused);
