@@ -137,11 +137,10 @@ static int rebuild_data(struct sfs_store *s, uint64_t id, const struct sfs_exten
         } else {
             err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : SCALEFS_E_CORRUPT;
         }
-        sfs_row_image_free(s->pool, &image);
     } else if (err == SCALEFS_E_CORRUPT && image.memory) {
         err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : err;
-        sfs_row_image_free(s->pool, &image);
     }
+    sfs_row_image_free(s->pool, &image);
     return err;
 }
 
@@ -191,7 +190,7 @@ static int rebuild_copies(struct sfs_store *s, const struct copy_check *check, s
     }
     if (good == n) {
         sfs_row_image_free(s->pool, &image);
-        return SCALEFS_E_CORRUPT;
+        return err ? err : SCALEFS_E_CORRUPT; /* SUSPENDED: an absent disk may have it */
     }
     memcpy(out, image.units[good] + c.within, len);
     image.bad = bad & ~image.missing;

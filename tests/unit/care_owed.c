@@ -477,6 +477,52 @@ static void refuses_what_would_lose_reach(void)
     world_deinit(&w);
 }
 
+/* --- nothing is lost that an absent disk has --- */
+
+static void read_without_disks(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_extent extents[FILES];
+    struct items items;
+    uint8_t *buf = sfs_alloc(w->env, SFS_EXTENT_MAX);
+    unsigned landed = 0, rows = 0;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, c, 20);
+    MUST(w, sfs_store_sync(s));
+    uint64_t ids[FILES];
+    for (uint32_t file = 0; file < FILES; file++) {
+        items_of(w, s, file, &items);
+        ids[file] = items.count ? items.values[0].id : 0;
+        if (items.count)
+            MUST(w, sfs_tree_extent(s, ids[file], &extents[file]));
+    }
+    for (uint16_t i = 1; i <= 3; i++)
+        MUST(w, sfs_member_offline(s->pool, i, NULL));
+    for (uint32_t file = 0; file < FILES; file++) {
+        if (!ids[file])
+            continue;
+        const struct sfs_group *g = sfs_group_of(s->pool, extents[file].place.group);
+        landed += g->record.class == SFS_CLASS_LANDING;
+        rows += g->record.class == SFS_CLASS_DATA;
+        NEED(w, extents[file].stored <= SFS_EXTENT_MAX);
+        NEED_EQ(w, sfs_read_stored(s, ids[file], &extents[file], buf), SCALEFS_E_SUSPENDED);
+    }
+    NEED(w, landed && rows);
+    sfs_free(w->env, buf);
+    (void)sfs_store_close(s, false);
+}
+
+static void waits_for_what_is_absent(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, read_without_disks, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -489,5 +535,6 @@ int main(int argc, char **argv)
     RUN(waits_for_rows_in_flight);
     RUN(misses_nothing_while_others_write);
     RUN(refuses_what_would_lose_reach);
+    RUN(waits_for_what_is_absent);
     return TEST_END();
 }
