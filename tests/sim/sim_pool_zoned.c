@@ -211,8 +211,9 @@ static void write_one(struct run *r, const struct row *row, uint64_t state)
     int err;
     if (g.class == SFS_CLASS_DATA) {
         struct sfs_summary s = {.blocks = 1, .entries = 1, .txn = pool->txn};
-        struct sfs_entry e = {.id = row->salt, .birth = 1, .stored = row->len, .raw = row->len,
-                              .sums = (uint16_t)((row->len + SFS_SUM_BYTES - 1) / SFS_SUM_BYTES)};
+        uint32_t len = row->len < SFS_EXTENT_MAX ? row->len : SFS_EXTENT_MAX; /* the row's first extent */
+        struct sfs_entry e = {.id = row->salt, .birth = 1, .stored = len, .raw = len,
+                              .sums = (uint16_t)((len + SFS_SUM_BYTES - 1) / SFS_SUM_BYTES)};
         err = sfs_row_write(pool, g.group, row->row, buf, &s, &e);
     } else {
         struct sfs_put put = {.place = row->place, .buf = buf, .len = row->len};
