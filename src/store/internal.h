@@ -250,6 +250,8 @@ void sfs_space_close_member(struct sfs_store *s, uint16_t member);
 int sfs_row_pin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked: not reused while pinned. CHANGED: no such group */
 void sfs_row_unpin(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */
 bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locked */
+/* Groups of nodes that hold none stay while there is room for fewer in the others. */
+#define SFS_NODES_KEPT 320u
 /* Counts what the estimates above say. locked; at each checkpoint and when they ran low. */
 void sfs_space_count(struct sfs_store *s);
 /* NOSPC when so little room for nodes is left, and none can be made, that only what claims more may go on. locked; may give up the
