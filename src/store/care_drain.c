@@ -301,17 +301,24 @@ static int empty(struct sfs_care *care, struct sfs_group *g)
     return !err && g && g->record.generation == generation ? SCALEFS_E_BUSY : err;
 }
 
-/* Nodes that were emptied without room on the disks that stay would come back here (pool/groups.c), without end. locked */
-static bool comes_back(struct sfs_store *s, const struct sfs_group *g)
+static bool leaves(const struct sfs_member *m)
+{
+    return m && m->record.wish == SFS_WISH_LEAVE;
+}
+
+/* Nodes that were emptied without room on the disks that stay would come back to this one that leaves (pool/groups.c), without end.
+ * Behind the end of one that becomes smaller nothing comes. locked */
+static bool comes_back(struct sfs_store *s, const struct sfs_group *g, uint16_t member)
 {
     uint64_t rows = 0;
-    if (g->record.class == SFS_CLASS_DATA || g->record.class == SFS_CLASS_LANDING || sfs_groups_for_nodes(s->pool, false))
+    if (!leaves(sfs_member_of(s->pool, member)) || g->record.class == SFS_CLASS_DATA || g->record.class == SFS_CLASS_LANDING ||
+        sfs_groups_for_nodes(s->pool, false))
         return false;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         const struct sfs_group *other = s->pool->groups[i];
         bool stays = other && other != g && other->record.class == g->record.class && other->record.state == SFS_GROUP_OPEN;
         for (unsigned c = 0; stays && c < (unsigned)other->record.k + other->record.m; c++)
-            stays = !sfs_care_drains(sfs_member_of(s->pool, other->record.columns[c].disk));
+            stays = !leaves(sfs_member_of(s->pool, other->record.columns[c].disk));
         rows += stays ? sfs_group_room(other) : 0;
     }
     return rows < g->count.used_rows;
@@ -328,7 +335,7 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     bool here = g && c->column < g->record.k + g->record.m && g->record.columns[c->column].disk == member &&
                 sfs_care_must_go(s->pool, &g->record, c->column);
     bool sequential = here && g->record.sequential;
-    if (sequential && !comes_back(s, g))
+    if (sequential && !comes_back(s, g, member))
         err = empty(care, g);
     else if (here && !sequential)
         count = sfs_care_targets(s->pool, g, c->column, to, 8);
@@ -344,7 +351,7 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, c->group);
     bool still = g && !g->moving && g->record.columns[c->column].disk == member;
-    err = !still ? SCALEFS_E_CHANGED : comes_back(s, g) ? SCALEFS_E_NOSPC : empty(care, g);
+    err = !still ? SCALEFS_E_CHANGED : comes_back(s, g, member) ? SCALEFS_E_NOSPC : empty(care, g);
     sfs_store_unlock(s);
     return err;
 }
