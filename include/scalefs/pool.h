@@ -123,8 +123,8 @@ struct scalefs_task_status {
     enum scalefs_task_kind kind;
     enum scalefs_task_state state;
     char reason[256];
-    uint64_t bytes_done, bytes_total, rate; /* rate: bytes a second */
-    uint64_t eta_seconds;
+    uint64_t bytes_done, bytes_total, rate; /* rate: bytes a second; 0: not known (yet) */
+    uint64_t eta_seconds; /* until it is done, with the tasks before it; 0: not known */
     unsigned disk; /* short id, 0 none */
 };
 struct scalefs_status {

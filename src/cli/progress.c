@@ -67,7 +67,9 @@ static void show_bar(const struct sum *s, FILE *to)
     if (strcmp(s->state, "running"))
         fprintf(to, "  %s%s%s", s->state, s->reason[0] ? ": " : "", s->reason);
     else if (s->rate)
-        fprintf(to, "  %s/s  %s left", rate, left);
+        fprintf(to, "  %s/s", rate);
+    if (s->eta && !strcmp(s->state, "running"))
+        fprintf(to, "  %s left", left);
     fflush(to);
 }
 
@@ -82,7 +84,9 @@ static void show_line(const struct sum *s, FILE *to)
     if (strcmp(s->state, "running"))
         fprintf(to, ", %s%s%s", s->state, s->reason[0] ? ": " : "", s->reason);
     else if (s->rate)
-        fprintf(to, ", %s/s, %s left", rate, left);
+        fprintf(to, ", %s/s", rate);
+    if (s->eta && !strcmp(s->state, "running"))
+        fprintf(to, ", %s left", left);
     fputc('\n', to);
     fflush(to);
 }

@@ -129,7 +129,8 @@ static void put_task(struct sfs_cli_table *t, const struct sfs_value *task)
     sfs_size_format(bytes_done, done);
     sfs_size_format(bytes_total, total);
     sfs_size_format(speed, rate);
-    sfs_cli_duration(sfs_value_u64(task, "eta_seconds", 0), left);
+    uint64_t eta = sfs_value_u64(task, "eta_seconds", 0);
+    sfs_cli_duration(eta, left);
     sfs_cli_table_put(t, "%llu", (unsigned long long)sfs_value_u64(task, "id", 0));
     sfs_cli_table_put(t, "%s", sfs_value_string(task, "kind", "?"));
     sfs_cli_table_put(t, "%s", sfs_value_string(task, "state", "?"));
@@ -140,8 +141,12 @@ static void put_task(struct sfs_cli_table *t, const struct sfs_value *task)
     sfs_cli_table_put(t, "%.1f %%",
                       bytes_total ? (double)bytes_done * 100.0 / (double)bytes_total : 0.0);
     sfs_cli_table_put(t, "%s / %s", done, total);
-    if (speed)
+    if (speed && eta)
         sfs_cli_table_put(t, "%s/s, %s left", rate, left);
+    else if (speed)
+        sfs_cli_table_put(t, "%s/s", rate);
+    else if (eta)
+        sfs_cli_table_put(t, "%s left", left);
     else
         sfs_cli_table_put(t, "%s", sfs_value_string(task, "reason", ""));
 }

@@ -45,22 +45,15 @@ void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason)
 
 /* --- speed --- */
 
-void sfs_care_moved(struct sfs_care *care, uint64_t bytes)
+void sfs_care_moved(struct sfs_care *care, uint64_t moved, uint64_t done)
 {
     struct sfs_store *s = care->s;
     sfs_store_lock(s);
-    uint64_t now = sfs_now_ns(s->env), past = now - care->rate_since_ns;
-    care->rate_bytes += bytes;
-    if (past < 1000000000u) {
-        sfs_store_unlock(s);
-        return;
-    }
-    /* After a pause the old figure means nothing. */
-    uint64_t fresh = (uint64_t)((double)care->rate_bytes * 1e9 / (double)past);
-    care->rate = care->rate && past < 5000000000u ? (care->rate * 3 + fresh) / 4 : fresh;
-    care->speed = care->rate;
-    care->rate_bytes = 0;
-    care->rate_since_ns = now;
+    uint64_t now = sfs_now_ns(s->env);
+    sfs_meter_add(&care->meter, care->active, moved, done, now);
+    uint64_t rate = sfs_meter_rate(&care->meter, now);
+    if (rate && !s->pool->config.rate) /* what a user asked for says nothing of the disks */
+        care->speed = rate;
     sfs_store_unlock(s);
 }
 
@@ -208,9 +201,8 @@ static void run(void *context)
             else
                 sfs_cond_wait(&care->wake, s->lock);
             /* The time of waiting says nothing about the speed of what comes now. */
-            care->rate = care->busy ? care->rate : 0;
-            care->rate_bytes = 0;
-            care->rate_since_ns = sfs_now_ns(s->env);
+            if (!care->busy)
+                sfs_meter_begin(&care->meter, sfs_now_ns(s->env));
         }
         if (!care->retry_soon || care->wakes != seen)
             care->block_count = care->room_made = 0;
@@ -249,6 +241,7 @@ int sfs_care_start(struct sfs_store *s)
     care->s = s;
     sfs_cond_init(&care->wake, s->env);
     sfs_cond_init(&care->rest, s->env);
+    sfs_meter_begin(&care->meter, sfs_now_ns(s->env));
     sfs_store_lock(s);
     s->care = care;
     s->pool->on_member_change = member_changed;

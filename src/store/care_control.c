@@ -123,8 +123,10 @@ int sfs_care_limit(struct sfs_store *s, uint64_t rate, struct scalefs_error_info
     sfs_wish_remember(s->pool, &before);
     s->pool->config.rate = rate;
     s->pool->config_dirty = true;
-    if (s->care)
+    if (s->care) {
         s->care->pace_ns = 0;
+        sfs_meter_begin(&s->care->meter, sfs_now_ns(s->env));
+    }
     sfs_store_unlock(s);
     return sfs_wish_record(s, &before, info);
 }

@@ -322,7 +322,7 @@ static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
     uint64_t bytes, before = live_of(care, g), began = sfs_now_ns(care->s->env);
     bool last;
     int err = sfs_empty_some(care->s, g, SFS_EMPTY_ROWS, &bytes, &last);
-    sfs_care_moved(care, bytes);
+    sfs_care_moved(care, bytes, bytes);
     sfs_store_lock(care->s);
     uint64_t after = live_now(care->s->pool, g);
     sfs_care_did(care, before > after ? before - after : 0);

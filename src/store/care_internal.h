@@ -1,6 +1,6 @@
 /* What the files of care share. Nothing outside of the store includes it.
  *
- * Files: care.c (the task and what it does next), care_work.c (the tasks, and how far they are), care_state.c (state and action in
+ * Files: care.c (the task and what it does next), care_work.c (the tasks, and how far they are), care_meter.c (how fast), care_state.c (state and action in
  * words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
  * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
@@ -16,6 +16,7 @@
 
 #include "base/refuse.h"
 #include "store/care.h"
+#include "store/care_meter.h"
 #include "store/internal.h"
 
 /* Why a member's work cannot go on; looked at again when something changes or after a while. */
@@ -101,9 +102,8 @@ struct sfs_care {
     struct sfs_disk **wipe; /* of members that were dropped */
     size_t wipe_count, wipe_cap;
     uint64_t scrub_saved_ns, scrub_applied;
-    /* What was moved or verified lately, for the speed shown. */
-    uint64_t rate, rate_bytes, rate_since_ns;
-    uint64_t speed; /* the last rate that there was */
+    struct sfs_meter meter;
+    uint64_t speed; /* the last rate that there was, as fast as it can */
 };
 
 /* --- care.c --- */
@@ -116,7 +116,7 @@ bool sfs_care_halts(struct sfs_care *care); /* the same, or what is being done i
 void sfs_care_wake(struct sfs_store *s);
 const char *sfs_care_blocked(const struct sfs_care *care, uint16_t member); /* NULL: not. locked */
 void sfs_care_block(struct sfs_care *care, uint16_t member, const char *reason); /* locked */
-void sfs_care_moved(struct sfs_care *care, uint64_t bytes); /* for the speed. unlocked */
+void sfs_care_moved(struct sfs_care *care, uint64_t moved, uint64_t done); /* for the speed: see care_meter.h. unlocked */
 
 /* --- care_work.c: locked --- */
 void sfs_care_begin(struct sfs_care *care, unsigned task); /* what comes now belongs to it */

@@ -100,7 +100,7 @@ static int pay_rows(struct pass *p, uint64_t flushed)
     for (size_t from = 0; from < count && !err; from += CHUNK_ROWS) {
         size_t to = count - from < CHUNK_ROWS ? count : from + CHUNK_ROWS;
         err = sfs_care_sweep(&sweep, from, to);
-        sfs_care_moved(care, (uint64_t)(to - from) * sfs_group_unit(&p->g));
+        sfs_care_moved(care, (uint64_t)(to - from) * sfs_group_unit(&p->g), 0);
         if (!err)
             err = sfs_care_breathe(care);
     }
@@ -117,7 +117,7 @@ static int pay_log(struct pass *p, uint64_t end)
     for (uint64_t at = 0; at < end && !err;) {
         uint64_t before = at;
         err = sfs_care_fix_log(care, &p->g, &at, false, &p->fix);
-        sfs_care_moved(care, at - before);
+        sfs_care_moved(care, at - before, 0);
         if (!err && sfs_care_stops(care))
             err = SCALEFS_E_CANCELED;
     }
@@ -160,6 +160,8 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
     if (!err)
         err = sfs_away_move(s, &p->g);
     sfs_care_count_lost(care);
+    if (!err)
+        sfs_care_moved(care, 0, bytes);
     if (!err && p->fix.waits)
         err = SCALEFS_E_SUSPENDED;
     if (!err && p->fix.failed)

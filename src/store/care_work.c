@@ -170,8 +170,10 @@ static void add(struct list *l, struct scalefs_task_status t, const char *blocke
     t.bytes_total = t.bytes_done + left;
     if (t.state == SCALEFS_TASK_RUNNING && care) {
         l->ahead += left;
-        t.rate = care->active == t.id ? care->rate : 0;
-        t.eta_seconds = care->rate ? l->ahead / care->rate : 0;
+        uint64_t now = sfs_now_ns(care->s->env);
+        bool active = care->active == t.id && care->meter.task == t.id;
+        t.rate = active ? sfs_meter_rate(&care->meter, now) : 0;
+        t.eta_seconds = sfs_meter_seconds(&care->meter, l->ahead, now);
     }
     if (l->count < l->cap)
         l->tasks[l->count] = t;

@@ -360,7 +360,7 @@ static int move_batch(struct mover *m, uint64_t *at)
 
 static void copied(struct mover *m, uint64_t bytes)
 {
-    sfs_care_moved(m->care, bytes);
+    sfs_care_moved(m->care, bytes, bytes);
     sfs_store_lock(m->s);
     m->care->column_done += bytes;
     sfs_store_unlock(m->s);

@@ -247,7 +247,7 @@ static void keep_place(struct sfs_care *care, const struct scrub *x, uint32_t gr
         s->pool->config_dirty = true;
     }
     sfs_store_unlock(s);
-    sfs_care_moved(care, x->fix.bytes);
+    sfs_care_moved(care, x->fix.bytes, x->fix.bytes);
     uint64_t now = sfs_now_ns(s->env);
     if (now - care->scrub_saved_ns > SAVE_NS) {
         care->scrub_saved_ns = now;

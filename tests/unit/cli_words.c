@@ -147,17 +147,43 @@ static void durations_are_readable(void)
     }
 }
 
-static struct sfs_document *progress(unsigned done, const char *state)
+static struct sfs_document *progress_at(unsigned done, const char *state, unsigned rate, unsigned eta)
 {
     struct sfs_document *d = NULL;
     char text[512];
     snprintf(text, sizeof(text),
              "{\"status\":{\"tasks\":[{\"kind\":\"scrub\",\"state\":\"%s\",\"reason\":\"no "
              "room\",\"bytes_done\":%u,\"bytes_total\":1048576,"
-             "\"rate\":1024,\"eta_seconds\":65}]}}",
-             state, done);
+             "\"rate\":%u,\"eta_seconds\":%u}]}}",
+             state, done, rate, eta);
     CHECK_OK(sfs_document_parse(text, strlen(text), &d));
     return d;
+}
+
+static struct sfs_document *progress(unsigned done, const char *state)
+{
+    return progress_at(done, state, 1024, 65);
+}
+
+/* Nothing is said of a time or a speed that is not known. */
+static void progress_that_cannot_be_known(void)
+{
+    static const struct {
+        unsigned rate, eta;
+        const char *line;
+    } cases[] = {{0, 0, "scrub: 50 % (512 KiB of 1 MiB)\n"},
+                 {1024, 0, "scrub: 50 % (512 KiB of 1 MiB), 1 KiB/s\n"},
+                 {0, 65, "scrub: 50 % (512 KiB of 1 MiB), 1 min 5 s left\n"}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct sfs_cli_progress p = {0};
+        FILE *f = tmpfile();
+        struct sfs_document *d = progress_at(524288, "running", cases[i].rate, cases[i].eta);
+        sfs_cli_progress_show(&p, sfs_document_root(d), f);
+        sfs_document_free(d);
+        char *text = text_of(f);
+        CHECK_STR(text, cases[i].line);
+        free(text);
+    }
 }
 
 /* Elsewhere than on a terminal: a line for each 5 %, not for each answer. */
@@ -293,6 +319,7 @@ int main(int argc, char **argv)
     RUN(disks_get_absolute_paths);
     RUN(tables_line_up);
     RUN(durations_are_readable);
+    RUN(progress_that_cannot_be_known);
     RUN(progress_in_plain_lines);
     RUN(progress_on_a_terminal);
     RUN(status_for_people);
