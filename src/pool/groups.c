@@ -221,6 +221,7 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
         give_back(pool, &r, p.k + p.m);
         return err;
     }
+    (*group)->fresh = true;
     pool->config.next_generation++;
     pool->config_dirty = true;
     return SCALEFS_OK;
@@ -271,6 +272,9 @@ int sfs_group_write_headers(struct sfs_pool *pool, uint32_t group)
     }
     if (!err && written < k)
         err = pool->suspended ? SCALEFS_E_SUSPENDED : SCALEFS_E_IO;
+    sfs_mutex_lock(&pool->lock);
+    sfs_group_of(pool, group)->fresh = err != SCALEFS_OK;
+    sfs_mutex_unlock(&pool->lock);
     sfs_pool_io_end(pool, epoch);
     sfs_free(pool->env, ios);
     sfs_free(pool->env, blocks);

@@ -58,6 +58,7 @@ struct sfs_group {
     uint32_t in_flight;            /* rows taken and not yet written or given back; and: */
     uint32_t pins;                 /* rows that the store holds still, not to be written but mended */
     bool allocating;               /* rows are being handed out from it */
+    bool fresh;                    /* its column headers are not yet written: nothing is wrong with them */
     bool moving;                   /* a column is being moved: takes no new rows */
     /* Sequential groups only (sequential.c). Those found at opening are closed: their zones may have got unequally far. */
     bool closed;                   /* takes no new rows, ever */

@@ -118,9 +118,7 @@ static void check_headers(struct scrub *x)
         return;
     sfs_store_lock(s);
     const struct sfs_group *g = sfs_group_of(s->pool, x->g.group);
-    bool nodes = x->g.class == SFS_CLASS_SYSTEM || x->g.class == SFS_CLASS_METADATA;
-    /* In flight before it is filled, or of nodes at all: the headers themselves are. */
-    bool fresh = g->in_flight > g->pins && (nodes || !g->allocating);
+    bool fresh = g->fresh;
     sfs_store_unlock(s);
     for (unsigned c = 0; c < (unsigned)x->g.k + x->g.m && !fresh; c++) {
         int err = sfs_column_check_header(s->pool, &x->g, c);

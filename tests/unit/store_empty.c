@@ -279,6 +279,49 @@ static void commits_find_room_for_nodes(void)
     run(2, 20, many_commits);
 }
 
+/* A group whose headers are on their way has none that are wrong: it is neither scrubbed nor paid before. It would be closed for ever,
+ * and the next one that was opened in its place likewise. */
+static void fresh_group(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 20);
+    struct sfs_disk *disk;
+    struct sfs_group *g;
+    for (unsigned behind = 0; behind < 2; behind++) {
+        MUST(w, sfs_care_scrub(s, behind ? SCALEFS_SCRUB_STOP : SCALEFS_SCRUB_START, &info));
+        if (behind) {
+            MUST(w, sfs_care_offline(s, 2, &info));
+            MUST(w, world_open_disk(w, 1, &disk));
+            MUST(w, sfs_care_online(s, disk, &info));
+        }
+        sfs_store_lock(s);
+        MUST(w, sfs_group_make(s->pool, SFS_CLASS_LANDING, true, &g));
+        g->in_flight++;
+        g->allocating = true;
+        sfs_store_unlock(s);
+        while (s->pool->scrub.group <= g->record.group && sfs_care_step(s)) {
+        }
+        NEED_EQ(w, s->care->retry_soon, behind);
+        NEED_EQ(w, g->record.state, SFS_GROUP_OPEN);
+        NEED(w, !g->closed);
+        s->care->retry_soon = false;
+        MUST(w, sfs_group_write_headers(s->pool, g->record.group));
+        sfs_store_lock(s);
+        sfs_group_row_done(s->pool, g);
+        g->allocating = false;
+        sfs_store_unlock(s);
+    }
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), 2);
+    end(w, s, c);
+}
+
+static void headers_on_their_way_are_not_wrong(void)
+{
+    run(2, 40, fresh_group);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -288,5 +331,6 @@ int main(int argc, char **argv)
     RUN(gains_room_for_data);
     RUN(conventional_disks_need_no_emptying);
     RUN(commits_find_room_for_nodes);
+    RUN(headers_on_their_way_are_not_wrong);
     return TEST_END();
 }
