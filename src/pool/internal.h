@@ -117,6 +117,8 @@ void sfs_table_mark(struct sfs_pool *pool, uint64_t object);
 void sfs_table_rewrite_all(struct sfs_pool *pool); /* some member does not have all pages */
 /* Could a group with so many columns still be described? */
 bool sfs_table_has_room(struct sfs_pool *pool, unsigned columns);
+/* About how many groups of so many columns can be described at all. */
+uint64_t sfs_table_groups(const struct sfs_pool *pool, unsigned columns);
 
 /* The blocks that a commit has to write. */
 struct sfs_table_job {

@@ -1,7 +1,7 @@
 /* How large columns are, what is kept in reserve, and how much room there is.
  *
- * SIZES. A column is about 1/64 of the smallest member, a power of two; those of other classes than data are
- * at most 64 MiB. THE RESERVE is room on m + 1 of the largest members for one system, one metadata and one data
+ * SIZES. A column is about 1/64 of the smallest member, a power of two, or more where the table could not describe so many groups;
+ * those of other classes than data are at most 64 MiB. THE RESERVE is room on m + 1 of the largest members for one system, one metadata and one data
  * column each; only metadata and those who clean up may use it. With zoned disks rows come free with whole groups only, so
  * more is kept: SFS_SPARE_NODE_GROUPS for nodes, of which even cleaners leave one half, and a column on every member, so that what
  * lives in one group of data fits a new one, however wide. Locked; memory only.
@@ -36,11 +36,27 @@ static uint8_t log2_of(uint32_t bytes)
     return log2;
 }
 
+static uint64_t room_of(const struct sfs_member *m)
+{
+    return (uint64_t)m->limit * m->record.atom_bytes;
+}
+
 /* Atoms of 4 MiB as atoms of that member. */
 static uint32_t in_atoms_of(const struct sfs_member *m, uint32_t atoms)
 {
     uint32_t each = m->record.atom_bytes / SFS_ATOM_BYTES;
     return (atoms + each - 1) / each;
+}
+
+/* Could groups with columns of this size fill half the table? The narrowest take the most of it for what they hold. Counted in columns:
+ * disks of very different sizes have many of the smallest one's size. */
+static bool too_many(const struct sfs_pool *pool, uint8_t log2)
+{
+    uint64_t bytes = 0;
+    unsigned columns = pool->config.failover + 1u;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        bytes += sfs_member_usable(&pool->members[i]) ? room_of(&pool->members[i]) : 0;
+    return (bytes >> log2) / columns > sfs_table_groups(pool, columns) / 2;
 }
 
 uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class)
@@ -58,6 +74,8 @@ uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class)
         columns /= 2;
         log2++;
     }
+    while (class == SFS_CLASS_DATA && log2 < max && too_many(pool, log2))
+        log2++;
     return log2;
 }
 
@@ -77,11 +95,6 @@ static uint32_t node_atoms(const struct sfs_pool *pool, enum sfs_class class, bo
             dead += sfs_group_room(g);
     }
     return dead >= rows / 8 * 5 ? 0 : atoms;
-}
-
-static uint64_t room_of(const struct sfs_member *m)
-{
-    return (uint64_t)m->limit * m->record.atom_bytes;
 }
 
 /* A cleaner's column; a tiny disk spares little for it. In atoms of 4 MiB. */

@@ -425,6 +425,13 @@ bool sfs_table_has_room(struct sfs_pool *pool, unsigned columns)
     return pages * (SFS_REUSE_AFTER + 2) <= slot_limit(pool) && pages < PAGES_MAX;
 }
 
+uint64_t sfs_table_groups(const struct sfs_pool *pool, unsigned columns)
+{
+    uint64_t pages = slot_limit(pool) / (SFS_REUSE_AFTER + 2);
+    uint64_t room = (pages < PAGES_MAX ? pages : PAGES_MAX) * SFS_TABLE_ROOM;
+    return room / 4 * 3 / (68 + 8 * (uint64_t)columns); /* pages are not full; each group has two records */
+}
+
 /* --- a commit --- */
 
 static size_t count_dirty(struct sfs_pool *pool, size_t *new_slots)
