@@ -222,6 +222,16 @@ int sfs_cli_online(struct sfs_cli *cli, const struct sfs_cli_args *args)
                     status);
 }
 
+/* Why the scrub could not read everything; NULL: it did. */
+static const char *unread_of(const struct sfs_value *answer)
+{
+    const struct sfs_value *tasks = tasks_of(answer);
+    for (const struct sfs_value *t = tasks ? tasks->first : NULL; t; t = t->next)
+        if (!strcmp(sfs_value_string(t, "kind", ""), "scrub") && !strcmp(sfs_value_string(t, "state", ""), "blocked"))
+            return sfs_value_string(t, "reason", "");
+    return NULL;
+}
+
 static int say_scrubbed(const struct sfs_cli *cli, struct sfs_document *answer)
 {
     const struct sfs_value *root = sfs_document_root(answer);
@@ -231,11 +241,12 @@ static int say_scrubbed(const struct sfs_cli *cli, struct sfs_document *answer)
     uint64_t lost =
         sfs_value_u64(now, "lost_extents", 0) - sfs_value_u64(before, "lost_extents", 0);
     int status = attention_after_wait(root);
-    char sentence[160];
+    const char *unread = unread_of(root);
+    char sentence[512];
     if (lost)
         status = SFS_CLI_ATTENTION;
-    snprintf(sentence, sizeof(sentence), "Scrubbed: %llu extents repaired, %llu lost.",
-             (unsigned long long)repaired, (unsigned long long)lost);
+    snprintf(sentence, sizeof(sentence), "Scrubbed%s: %llu extents repaired, %llu lost.%s%s", unread ? ", but not all" : "",
+             (unsigned long long)repaired, (unsigned long long)lost, unread ? "\n" : "", unread ? unread : "");
     return say_done(cli, answer, sentence, status);
 }
 

@@ -27,6 +27,7 @@ struct sfs_ring_entry {
 struct sfs_head {
     struct sfs_disk *disk;
     struct sfs_label label;
+    bool damaged; /* some copy of the label is not as it must be */
     struct sfs_ring_entry ring[SFS_RING_SLOTS];
     unsigned ring_count;
 };

@@ -35,10 +35,11 @@ static int worse(int a, int b)
     return rank_a > rank_b ? a : b;
 }
 
-static int label_choose(const struct sfs_io *ios, struct sfs_label *label)
+static int label_choose(const struct sfs_io *ios, struct sfs_label *label, bool *damaged)
 {
     int err = SCALEFS_E_NOT_A_POOL;
     bool found = false;
+    *damaged = false;
     for (unsigned i = 0; i < 3; i++) {
         struct sfs_label copy;
         int r = ios[i].result;
@@ -51,6 +52,7 @@ static int label_choose(const struct sfs_io *ios, struct sfs_label *label)
                 r = SCALEFS_E_NOT_A_POOL;
         }
         err = r ? worse(err, r) : err;
+        *damaged = *damaged || r || (found && (!sfs_uuid_equal(&copy.disk, &label->disk) || copy.number != label->number));
         /* What the disk was before it joined may still stand in a later copy: that one does not count. */
         if (r || (found && (!sfs_uuid_equal(&copy.disk, &label->disk) || copy.number <= label->number)))
             continue;
@@ -100,7 +102,7 @@ int sfs_head_read(struct sfs_env *env, struct sfs_disk *disk, struct sfs_head *h
             ios[i] = (struct sfs_io){.disk = disk, .op = SFS_IO_READ, .offset = at[i],
                                      .buf = mem + i * SFS_BLOCK, .len = i < 3 ? SFS_BLOCK : ring_bytes};
         sfs_io_run(env, ios, 4);
-        err = label_choose(ios, &head->label);
+        err = label_choose(ios, &head->label, &head->damaged);
         uint8_t *ring = mem + 3 * SFS_BLOCK;
         if (!err && ios[3].result)
             ring_reread(env, disk, ring);

@@ -426,6 +426,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     m->complete = false;
     m->dirty = true;
     m->stale_label = head->label.size != m->record.size || head->label.atoms != m->record.atoms;
+    m->damaged_label = head->damaged;
     m->comings++;
     sfs_table_rewrite_all(pool);
     sfs_pool_judge(pool);

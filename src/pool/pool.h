@@ -43,6 +43,7 @@ struct sfs_member {
     uint32_t limit;                /* atoms below it may be given out: fewer than there are while it is to become smaller */
     uint32_t free_atoms;           /* below the limit */
     bool stale_label;              /* its labels tell another size */
+    bool damaged_label;            /* a copy of it was found damaged */
     bool dirty;                    /* its DISK record changed */
     unsigned comings;              /* rises each time it comes back */
 };

@@ -272,6 +272,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_cond_deinit(&care->rest);
     sfs_free(s->env, care->blocks);
     sfs_free(s->env, care->owed.done);
+    sfs_free(s->env, care->scrub.missed);
     sfs_free(s->env, care->lost);
     sfs_free(s->env, care->lost_ids);
     sfs_free(s->env, care->stuck);

@@ -6,7 +6,7 @@
  * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
  * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), care_control.c (pausing, taking
  * back, pace), care_resize.c (members become larger or smaller), column.c (one
- * column moves), scrub.c, check.c.
+ * column moves), scrub.c, scrub_place.c, check.c.
  *
  * Only the care task (or, in a store without background, one caller of sfs_care_step) makes steps, so steps never run
  * beside one another; within a step several tasks go over rows.
@@ -17,6 +17,7 @@
 #include "base/refuse.h"
 #include "store/care.h"
 #include "store/care_meter.h"
+#include "base/text.h"
 #include "store/internal.h"
 
 /* Why a member's work cannot go on; looked at again when something changes or after a while. */
@@ -61,6 +62,23 @@ struct sfs_care_owed {
     size_t done_count, done_cap;
 };
 
+/* Where a scrub is (scrub_place.c). */
+struct sfs_scrub_missed {
+    uint32_t group;
+    uint64_t generation;
+    uint64_t lost_before, lost; /* in the groups before it, in it */
+};
+struct sfs_scrub {
+    bool begun;   /* what follows is of the scrub that is recorded */
+    bool missing; /* that it waits was told to the log */
+    uint32_t group, row;
+    uint64_t lost, group_lost;
+    uint64_t heads[SFS_DISKS_MAX / 64]; /* looked at; bits by slot */
+    struct sfs_scrub_missed *missed;    /* by number of the group */
+    size_t missed_count, missed_cap;
+    uint64_t again; /* the one that is gone over once more */
+};
+
 struct sfs_care {
     struct sfs_store *s;
     struct sfs_task *task;
@@ -77,6 +95,7 @@ struct sfs_care {
     struct sfs_care_block *blocks;
     size_t block_count, block_cap;
     struct sfs_care_owed owed;
+    struct sfs_scrub scrub;
     uint64_t *stuck; /* generations of groups that cannot be emptied */
     size_t stuck_count, stuck_cap;
     uint64_t *roomless; /* generations of groups for which there was no room: others may be converted, and make some */
@@ -219,6 +238,25 @@ struct sfs_care_sweep {
     int error;
 };
 int sfs_care_sweep(struct sfs_care_sweep *sweep, size_t from, size_t to);
+
+/* --- scrub_place.c: locked --- */
+void sfs_scrub_forget(struct sfs_care *care); /* another scrub begins, or none */
+struct sfs_scrub_piece {
+    struct sfs_group_record g;
+    uint32_t row;
+    bool live, there, missed; /* something lives in it; all its disks are there; it is gone over again */
+    uint64_t comings;
+};
+/* What is to be read next; false: there is nothing that could be. */
+bool sfs_scrub_next(struct sfs_care *care, struct sfs_scrub_piece *piece);
+/* The group was read up to that row, with so much of it lost: the place moves on, also the one that is recorded. NOMEM: it does not. */
+int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, uint32_t row, uint64_t lost);
+/* A member whose head has not been looked at, from now on it has; unless it was missed. */
+bool sfs_scrub_next_head(struct sfs_care *care, uint16_t *index);
+void sfs_scrub_head_missed(struct sfs_care *care, uint16_t index);
+bool sfs_scrub_is_whole(struct sfs_care *care); /* all was read */
+/* All was read but what lies on absent disks: why (may be NULL) says so. */
+bool sfs_scrub_waits(struct sfs_care *care, char *why, size_t size);
 
 /* --- care_fix.c: unlocked --- */
 struct sfs_care_fix {

@@ -15,14 +15,14 @@ static unsigned long long mib(uint64_t bytes)
     return (unsigned long long)(bytes >> 20);
 }
 
-/* --- labels, and what has grown by itself --- */
+/* --- labels, also those of which a copy was found damaged; what has grown by itself --- */
 
 /* locked. 0: none */
 static uint16_t stale(const struct sfs_pool *pool)
 {
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (m->used && m->disk && m->stale_label && m->record.layout == SFS_LAYOUT_CONVENTIONAL)
+        if (m->used && m->disk && (m->damaged_label || (m->stale_label && m->record.layout == SFS_LAYOUT_CONVENTIONAL)))
             return m->record.index;
     }
     return 0;
@@ -34,14 +34,20 @@ static int mend_labels(struct sfs_store *s, uint16_t index)
     sfs_store_lock(s);
     struct sfs_member *m = sfs_member_of(s->pool, index);
     uint64_t size = m ? m->record.size : 0;
+    bool damaged = m && m->damaged_label;
     sfs_store_unlock(s);
     int err = sfs_member_check_head(s->pool, index, true, &report);
     sfs_store_lock(s);
     m = sfs_member_of(s->pool, index);
     if (m && (err || m->record.size == size)) /* what cannot be written now is tried again at the next opening */
-        m->stale_label = false;
+        m->stale_label = m->damaged_label = false;
     sfs_store_unlock(s);
-    return err;
+    if (err || !damaged || !report.labels_bad)
+        return err;
+    sfs_member_checksum_error(s->pool, index);
+    sfs_note_repair(s, report.labels_bad, 0);
+    sfs_log(s->env, SFS_LOG_WARN, "care", SCALEFS_E_CORRUPT, "a copy of the label of disk %u was damaged, and is written again", index);
+    return SCALEFS_OK;
 }
 
 /* All of what the device has is used. locked */

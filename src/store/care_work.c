@@ -246,10 +246,12 @@ static void add_groups(struct sfs_store *s, struct list *l)
 static void add_scrub(struct sfs_store *s, struct list *l)
 {
     const struct sfs_task_record *r = &s->pool->scrub;
+    char why[256];
+    bool waits = s->care && sfs_scrub_waits(s->care, why, sizeof why);
     add(l, (struct scalefs_task_status){.id = r->id, .kind = SCALEFS_TASK_SCRUB, .bytes_done = r->bytes_done,
                                         .bytes_total = r->bytes_total,
                                         .state = r->state ? SCALEFS_TASK_PAUSED : SCALEFS_TASK_RUNNING},
-        s->pool->suspended ? s->pool->suspended_why : NULL);
+        s->pool->suspended ? s->pool->suspended_why : waits ? why : NULL);
 }
 
 /* What was done of tasks that are over is forgotten. */

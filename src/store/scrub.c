@@ -36,11 +36,14 @@ static int change(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scal
     if (verb != SCALEFS_SCRUB_START && !r->id)
         return sfs_refuse(info, SCALEFS_E_NOENT, "No scrub is running. Start one with `scalefs scrub %s`.",
                           pool->config.name);
+    bool waits = r->id && s->care && sfs_scrub_waits(s->care, NULL, 0);
     switch (verb) {
     case SCALEFS_SCRUB_START:
-        if (r->id && r->state == 0)
+        if (r->id && r->state == 0 && !waits)
             return sfs_refuse(info, SCALEFS_E_BUSY, "A scrub is running already.");
-        if (!r->id)
+        if (s->care && (!r->id || waits))
+            sfs_scrub_forget(s->care);
+        if (!r->id || waits)
             *r = (struct sfs_task_record){.id = FIRST_ID, .kind = 1, .bytes_total = all_bytes(pool),
                                           .started_ns = sfs_wall_ns(s->env)};
         r->state = 0;
@@ -52,6 +55,8 @@ static int change(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scal
         r->state = 0;
         break;
     case SCALEFS_SCRUB_STOP:
+        if (s->care)
+            sfs_scrub_forget(s->care);
         *r = (struct sfs_task_record){0};
         break;
     }
@@ -79,26 +84,39 @@ struct scrub {
     struct sfs_care_fix fix;
 };
 
+static bool next_head(struct sfs_care *care, uint16_t *index)
+{
+    sfs_store_lock(care->s);
+    bool more = sfs_scrub_next_head(care, index);
+    sfs_store_unlock(care->s);
+    return more;
+}
+
+static void head_missed(struct sfs_care *care, uint16_t index)
+{
+    sfs_store_lock(care->s);
+    sfs_scrub_head_missed(care, index);
+    sfs_store_unlock(care->s);
+}
+
+/* Of all members that are there and were not looked at yet. */
 static unsigned check_heads(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
-    uint16_t index[SFS_DISKS_MAX];
-    unsigned count = 0, repaired = 0;
+    uint16_t index;
+    unsigned repaired = 0;
     bool rewrite = false;
-    sfs_store_lock(s);
-    for (unsigned i = 0; i < s->pool->member_count; i++)
-        if (s->pool->members[i].used && s->pool->members[i].disk)
-            index[count++] = s->pool->members[i].record.index;
-    sfs_store_unlock(s);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < SFS_DISKS_MAX && next_head(care, &index); i++) {
         struct sfs_head_report r;
-        if (sfs_member_check_head(s->pool, index[i], true, &r) != SCALEFS_OK)
+        if (sfs_member_check_head(s->pool, index, true, &r) != SCALEFS_OK) {
+            head_missed(care, index);
             continue;
+        }
         unsigned bad = r.labels_bad + r.records_bad + r.pages_bad;
         rewrite = rewrite || r.records_bad || r.pages_bad;
         repaired += bad;
         if (bad)
-            sfs_member_checksum_error(s->pool, index[i]);
+            sfs_member_checksum_error(s->pool, index);
     }
     if (rewrite) {
         sfs_store_lock(s);
@@ -184,36 +202,51 @@ static int scrub_log(struct scrub *x, uint32_t *row)
     return err;
 }
 
-/* The next group with a number of at least `from`; false: no more. locked */
-static bool next_group(struct sfs_pool *pool, uint32_t from, struct sfs_group_record *g, bool *live)
+/* What is lost now, whatever was counted before: files may have been deleted or restored. locked */
+static void count_as_lost(struct sfs_store *s, uint64_t lost, bool all)
 {
-    while (from < pool->group_cap && !pool->groups[from])
-        from++;
-    if (from >= pool->group_cap)
-        return false;
-    *g = pool->groups[from]->record;
-    *live = pool->groups[from]->count.live > 0;
-    return true;
+    if (all || lost > s->pool->config.extents_lost)
+        s->pool->config.extents_lost = lost;
+    s->pool->config_dirty = true;
 }
 
+/* When all was read. */
 static void finish(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
     sfs_store_lock(s);
     struct sfs_task_record *r = &s->pool->scrub;
-    sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "scrub is done: %llu repaired, %llu lost", (unsigned long long)r->repaired,
-            (unsigned long long)r->lost);
-    /* What is lost now, whatever was counted before: files may have been deleted or restored. With disks absent not everything
-     * was seen. */
-    bool all = true;
-    for (unsigned i = 0; i < s->pool->member_count; i++)
-        all = all && (!s->pool->members[i].used || s->pool->members[i].disk);
-    if (all || r->lost > s->pool->config.extents_lost)
-        s->pool->config.extents_lost = r->lost;
-    *r = (struct sfs_task_record){0};
-    s->pool->config_dirty = true;
+    if (!sfs_scrub_is_whole(care)) { /* a disk has just come back */
+        sfs_store_unlock(s);
+        return;
+    }
+    if (r->id) {
+        sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "scrub is done: %llu repaired, %llu lost",
+                (unsigned long long)r->repaired, (unsigned long long)care->scrub.lost);
+        count_as_lost(s, care->scrub.lost, true);
+        *r = (struct sfs_task_record){0};
+    }
+    sfs_scrub_forget(care);
     sfs_store_unlock(s);
     (void)sfs_checkpoint(s, false, false, true);
+}
+
+/* Something lies on absent disks, and all else was read. False: nothing does. */
+static bool wait_for_disks(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    char why[256];
+    sfs_store_lock(s);
+    bool waits = sfs_scrub_waits(care, why, sizeof why), first = waits && !care->scrub.missing;
+    if (first) {
+        sfs_log(s->env, SFS_LOG_WARN, "care", SCALEFS_E_GONE, "scrub: %s", why);
+        care->scrub.missing = true;
+        count_as_lost(s, care->scrub.lost, false);
+    }
+    sfs_store_unlock(s);
+    if (first)
+        (void)sfs_checkpoint(s, false, false, true);
+    return waits;
 }
 
 /* Others get as much time as this took, while there are others. */
@@ -229,63 +262,75 @@ static void make_way(struct sfs_care *care, uint64_t began_ns)
         sfs_task_sleep(s->env, took < PAUSE_MAX_NS ? took : PAUSE_MAX_NS);
 }
 
-static void keep_place(struct sfs_care *care, const struct scrub *x, uint32_t group, uint32_t row, uint64_t lost)
+static int keep_place(struct sfs_care *care, const struct scrub *x, const struct sfs_scrub_piece *piece, uint32_t row, uint64_t lost)
 {
     struct sfs_store *s = care->s;
+    int err = SCALEFS_OK;
     sfs_store_lock(s);
     struct sfs_task_record *r = &s->pool->scrub;
-    if (r->id) { /* it may have been stopped meanwhile */
-        r->group = group;
-        r->row = row;
+    if (r->id && care->scrub.begun) { /* it may have been stopped meanwhile */
         r->bytes_done += x->fix.bytes;
+        err = sfs_scrub_did(care, piece, row, lost);
         if (r->bytes_total < r->bytes_done)
             r->bytes_total = r->bytes_done;
         r->repaired += x->fix.repaired;
-        r->lost += lost;
         s->pool->config_dirty = true;
     }
     sfs_store_unlock(s);
     sfs_care_moved(care, x->fix.bytes, x->fix.bytes);
     uint64_t now = sfs_now_ns(s->env);
-    if (now - care->scrub_saved_ns > SAVE_NS) {
+    if (!err && now - care->scrub_saved_ns > SAVE_NS) {
         care->scrub_saved_ns = now;
         (void)sfs_checkpoint(s, false, false, true);
     }
+    return err;
+}
+
+static int read_piece(struct scrub *x, const struct sfs_scrub_piece *piece, uint32_t *row)
+{
+    if (*row == 0)
+        check_headers(x);
+    if (piece->live)
+        return x->g.class == SFS_CLASS_LANDING ? scrub_log(x, row) : scrub_rows(x, row);
+    *row = x->g.rows;
+    return SCALEFS_OK;
 }
 
 bool sfs_care_scrub_step(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
     struct scrub x = {.care = care};
+    struct sfs_scrub_piece piece;
     uint64_t began = sfs_now_ns(s->env);
+    bool more = false;
     sfs_store_lock(s);
     struct sfs_task_record r = s->pool->scrub;
-    bool live = false, more = next_group(s->pool, r.group, &x.g, &live);
+    bool runs = r.id && r.state == 0;
+    if (runs) {
+        sfs_care_begin(care, r.id);
+        more = sfs_scrub_next(care, &piece);
+    }
     sfs_store_unlock(s);
-    if (!r.id || r.state != 0)
+    if (!runs)
         return false;
-    sfs_store_lock(s);
-    sfs_care_begin(care, r.id);
-    sfs_store_unlock(s);
-    if (r.group == 0 && r.row == 0 && r.bytes_done == 0)
+    if (!more || (r.group == 0 && r.row == 0 && r.bytes_done == 0))
         x.fix.repaired += check_heads(care);
     if (!more) {
+        if (wait_for_disks(care))
+            return false;
         finish(care);
         return true;
     }
-    uint32_t row = r.group == x.g.group ? r.row : 0;
-    if (row == 0)
-        check_headers(&x);
-    if (!live)
-        row = x.g.rows;
-    int err = !live ? SCALEFS_OK : x.g.class == SFS_CLASS_LANDING ? scrub_log(&x, &row) : scrub_rows(&x, &row);
+    x.g = piece.g;
+    uint32_t row = piece.row;
+    int err = read_piece(&x, &piece, &row);
     uint64_t lost = sfs_care_count_lost(care);
+    if (!err)
+        err = keep_place(care, &x, &piece, row, lost);
     if (err) {
         care->retry = err != SCALEFS_E_CANCELED;
         return false;
     }
-    bool group_done = row >= x.g.rows;
-    keep_place(care, &x, group_done ? x.g.group + 1 : x.g.group, group_done ? 0 : row, lost);
     make_way(care, began);
     return true;
 }

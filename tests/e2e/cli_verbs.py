@@ -325,6 +325,24 @@ def a_scrub_can_be_led():
         equal(f.json("wait", "tank")["tasks"], [])
 
 
+def a_scrub_tells_what_it_has_not_read():
+    f = Folder("unread")
+    disks = f.pool("tank", 3, 1)
+    with Mounted(f, "tank") as m:
+        m.write("file", noise(16 * MIB, 2))
+        f.good("offline", "tank", "2")
+        r = f.run("scrub", "tank", "--wait")
+        equal(r.returncode, 3, r.stdout + r.stderr)
+        if not re.search(r"Scrubbed, but not all: .*\n[0-9.]+ MiB of disk 2, which is absent, could not be read; all else is", r.stdout):
+            raise AssertionError(r.stdout)
+        task, = f.json("status", "tank", status=3)["tasks"]
+        equal((task["kind"], task["state"], "of disk 2, which is absent" in task["reason"]), ("scrub", "blocked", True))
+        f.good("online", "tank", disks[1])
+        equal(f.json("wait", "tank")["tasks"], [])
+        if not re.search(r"^Scrubbed: 0 extents repaired, 0 lost.$", f.good("scrub", "tank", "--wait"), re.M):
+            raise AssertionError
+
+
 def unmounting_frees_the_disks():
     f = Folder("free")
     disks = f.pool("tank", 3, 1)
@@ -448,6 +466,7 @@ def main():
         else:
             skip(function.__name__, "needs root and FUSE")
     for function in (check_finds_what_is_wrong, status_of_a_mounted_pool, work_on_a_mounted_pool, a_scrub_can_be_led,
+                     a_scrub_tells_what_it_has_not_read,
                      unmounting_frees_the_disks, umount_by_the_kernel_is_as_good, a_server_that_was_killed, export_of_a_mounted_pool,
                      read_only_and_foreground):
         if have_fuse():

@@ -224,6 +224,106 @@ static void pauses_and_goes_on_after_an_opening(void)
     world_deinit(&w);
 }
 
+/* --- disks that go and come back --- */
+
+static void take_back(struct world *w, struct sfs_store *s, unsigned which)
+{
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, which), w->env, &disk));
+    MUST(w, sfs_care_online(s, disk, &info));
+}
+
+/* The scrub is blocked, and says what it has not read. */
+static void waits_for(struct world *w, struct sfs_store *s, const char *which)
+{
+    struct scalefs_task_status tasks[4];
+    size_t count;
+    sfs_care_tasks(s, tasks, 4, &count);
+    NEED(w, count == 1 && tasks[0].kind == SCALEFS_TASK_SCRUB && tasks[0].state == SCALEFS_TASK_BLOCKED);
+    NEED(w, strstr(tasks[0].reason, which));
+    NEED(w, tasks[0].bytes_done < tasks[0].bytes_total);
+    NEED(w, sfs_care_idle(s));
+}
+
+/* Rot on a disk that is away when the scrub passes; swallow: 0: it comes back while the scrub goes on, 1: later, 2: after another opening. */
+static void scrub_without(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    take_care(w, s);
+    MUST(w, sfs_care_offline(s, 2, &info));
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    if (c->swallow == 0) {
+        for (unsigned i = 0; i < 3; i++)
+            NEED(w, sfs_care_step(s) && s->pool->scrub.id);
+        take_back(w, s, 1);
+    }
+    take_care(w, s);
+    if (c->swallow) {
+        waits_for(w, s, "of disk 2, which is absent, could not be read");
+        MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info)); /* anew, not refused: nobody can be told to wait for it */
+        take_care(w, s);
+        waits_for(w, s, "disk 2");
+    }
+    if (c->swallow == 2) {
+        sync_and_close(w, s);
+        s = open_store(w, ALL_DISKS, false);
+        NEED(w, s->pool->scrub.id);
+        take_care(w, s);
+    } else if (c->swallow) {
+        take_back(w, s, 1);
+        take_care(w, s);
+    }
+    NEED_EQ(w, s->pool->scrub.id, 0);
+    sync_and_close(w, s);
+}
+
+static void reads_what_was_absent(void)
+{
+    for (unsigned when = 0; when < 3; when++) {
+        struct world w;
+        struct content c;
+        begin(&w, &c, 4);
+        rot(&w, 1, 1);
+        c.swallow = when;
+        live(&w, scrub_without, &c);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
+/* --- labels --- */
+
+static void open_and_care(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint64_t before = s->pool->config.extents_repaired;
+    take_care(w, s);
+    c->swallow = (unsigned)(s->pool->config.extents_repaired - before);
+    sync_and_close(w, s);
+}
+
+/* Two copies more of three would be the end of the disk: the one that is damaged is not left so. */
+static void a_damaged_label_is_mended_at_opening(void)
+{
+    const uint64_t places[] = {SFS_LABEL_OFFSET_0, SFS_LABEL_OFFSET_1, 64 * MIB - SFS_BLOCK};
+    for (unsigned i = 0; i < 3; i++) {
+        struct world w;
+        struct content c;
+        begin(&w, &c, 3);
+        sim_disk_rot(sim_farm_disk(w.farm, 1), places[i], SIM_PAGE);
+        live(&w, open_and_care, &c);
+        CHECK_EQ(c.swallow, 1);
+        live(&w, open_and_care, &c);
+        CHECK_EQ(c.swallow, 0);
+        live(&w, sound, &c);
+        world_deinit(&w);
+    }
+}
+
 /* --- while others write --- */
 
 static void with_writers(struct world *w, void *arg)
@@ -434,6 +534,8 @@ int main(int argc, char **argv)
     RUN(repairs_rot_of_whole_disks);
     RUN(repairs_unreadable_sectors);
     RUN(counts_what_is_lost);
+    RUN(reads_what_was_absent);
+    RUN(a_damaged_label_is_mended_at_opening);
     RUN(pauses_and_goes_on_after_an_opening);
     RUN(takes_nothing_for_wrong_while_others_write);
     RUN(leaves_headers_alone_that_are_being_written);
