@@ -226,7 +226,7 @@ static int load_group(struct loader *l, const uint8_t *p, uint16_t len, uint64_t
         return SCALEFS_E_CORRUPT;
     err = sfs_group_enter(l->pool, &r, &g);
     if (!err)
-        g->closed = r.sequential;
+        g->closed = g->torn = r.sequential;
     *object = SFS_OBJECT_GROUP | r.group;
     return err == SCALEFS_E_EXIST ? SCALEFS_E_CORRUPT : err;
 }

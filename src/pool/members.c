@@ -283,7 +283,7 @@ static void go_offline(struct sfs_pool *pool, struct sfs_member *m, int error)
     for (uint32_t n = 0; n < pool->group_cap; n++)
         for (unsigned c = 0; pool->groups[n] && c < (unsigned)pool->groups[n]->record.k + pool->groups[n]->record.m; c++)
             if (pool->groups[n]->record.columns[c].disk == m->record.index)
-                sfs_group_close(pool, pool->groups[n]);
+                sfs_group_leave_out(pool, pool->groups[n], c);
     sfs_pool_judge(pool);
 }
 
@@ -428,6 +428,10 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     m->stale_label = head->label.size != m->record.size || head->label.atoms != m->record.atoms;
     m->damaged_label = head->damaged;
     m->comings++;
+    for (uint32_t n = 0; n < pool->group_cap; n++) /* what was written without it, its zones do not have */
+        for (unsigned c = 0; pool->groups[n] && c < (unsigned)pool->groups[n]->record.k + pool->groups[n]->record.m; c++)
+            if (pool->groups[n]->record.columns[c].disk == m->record.index)
+                sfs_group_leave_out(pool, pool->groups[n], c);
     sfs_table_rewrite_all(pool);
     sfs_pool_judge(pool);
     return SCALEFS_OK;

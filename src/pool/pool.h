@@ -62,7 +62,9 @@ struct sfs_group {
     bool fresh;                    /* its column headers are not yet written: nothing is wrong with them */
     bool moving;                   /* a column is being moved: takes no new rows */
     /* Sequential groups only (sequential.c). Those found at opening are closed: their zones may have got unequally far. */
-    bool closed;                   /* takes no new rows, ever */
+    bool closed;                   /* takes no new rows */
+    bool torn;                     /* nor ever will: a row may be missing, or a zone have got less far */
+    uint64_t missed;               /* columns whose disk was away for some time since the group was made */
     bool spare; /* of nodes, holds none yet, and stays nevertheless */
     uint32_t promised;             /* rows that somebody gathers data for and that have no number yet */
     uint32_t turn;                 /* the row that is to be sent next */
@@ -254,6 +256,12 @@ bool sfs_group_unused(const struct sfs_group *group);
 /* Of a sequential group each row that was taken must be written, in this order; whoever cannot closes the group. Calls
  * that write wait for those that took earlier rows. locked. Does nothing to other groups. */
 void sfs_group_close(struct sfs_pool *pool, struct sfs_group *group);
+/* The rows from `row` on, all of one call or none, were handed out and never sent: they will be handed out again. locked. */
+void sfs_group_take_back(struct sfs_pool *pool, struct sfs_group *group, uint32_t row);
+/* The disk of column c goes: the group is closed, too. But as long as that disk is away what is there of the group got equally far, and
+ * when nodes find no room elsewhere it can be opened again; its rows are then owed to the disk. False: it cannot. locked. */
+void sfs_group_leave_out(struct sfs_pool *pool, struct sfs_group *group, unsigned c);
+bool sfs_group_reopen(struct sfs_pool *pool, struct sfs_group *group);
 /* Landing groups: `rows` consecutive rows at the log's end. NOSPC when they do not fit. locked. */
 int sfs_group_take_log(struct sfs_pool *pool, struct sfs_group *group, uint32_t rows, uint64_t *offset);
 void sfs_group_row_done(struct sfs_pool *pool, struct sfs_group *group);           /* in_flight--. locked */
@@ -265,8 +273,9 @@ uint64_t sfs_group_row_bytes(const struct sfs_group_record *g);                 
 uint32_t sfs_group_row_of(const struct sfs_group_record *g, uint64_t offset);
 /* Length of the zones of the pool's zoned disks; 0: there is none. Then all columns are that long. locked. */
 uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool);
-/* How many groups of nodes could be made; `soon`: also of what was freed or holds nothing any more. locked. */
-uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon);
+/* How many groups of nodes could be made; `soon`: also of what was freed or holds nothing any more; if so many members went now, those
+ * with the most room. locked. */
+uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon, unsigned gone);
 /* Has some of the reserve been used, more than comes back soon, also from the groups with these generations? locked. */
 bool sfs_reserve_short(const struct sfs_pool *pool, const uint64_t *empty, size_t count);
 void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old enough become free. locked */
@@ -325,7 +334,8 @@ int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uin
 int sfs_row_write_finish(struct sfs_row_job *job); /* frees the job; `data` may be used again */
 
 /* Pieces of k = 1 groups (nodes, landing batches), each to all its copies, all in flight at once. offset and len are
- * multiples of 4096. result per put: OK when at least one copy was written (fewer than all: the member is offline now). */
+ * multiples of 4096. result per put: OK when at least one copy was written (fewer than all: the member is offline now); CHANGED:
+ * nothing was sent, since its group had been closed; as before the call: nothing of all was, for want of memory. */
 struct sfs_put {
     struct sfs_place place;
     const void *buf;

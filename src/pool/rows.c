@@ -328,7 +328,7 @@ int sfs_put_many(struct sfs_pool *pool, struct sfs_put *puts, size_t count)
             continue;
         }
         unsigned written = count_written(pool, ios + first, targets + first, columns[i].count, &full);
-        if (written < columns[i].count && ordered)
+        if (full && ordered) /* otherwise what was left out is what went */
             close_group(pool, puts[i].place.group);
         puts[i].result = write_result(pool, written, 1, full);
         if (puts[i].result && !err)

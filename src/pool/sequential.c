@@ -26,10 +26,48 @@ uint32_t sfs_group_rows_for(struct sfs_pool *pool, const struct sfs_group_record
 
 void sfs_group_close(struct sfs_pool *pool, struct sfs_group *group)
 {
-    if (!group->record.sequential || group->closed)
+    if (!group->record.sequential)
         return;
+    group->closed = group->torn = true;
+    sfs_cond_broadcast(&pool->turns);
+}
+
+void sfs_group_leave_out(struct sfs_pool *pool, struct sfs_group *group, unsigned c)
+{
+    if (!group->record.sequential)
+        return;
+    group->missed |= 1ull << c;
     group->closed = true;
     sfs_cond_broadcast(&pool->turns);
+}
+
+void sfs_group_take_back(struct sfs_pool *pool, struct sfs_group *group, uint32_t row)
+{
+    if (!group->record.sequential || group->torn)
+        return;
+    if (group->turn > row)
+        group->turn = row;
+    if (group->count.write_row > row) {
+        group->count.write_row = row;
+        sfs_table_mark_count(pool, group);
+    }
+}
+
+bool sfs_group_reopen(struct sfs_pool *pool, struct sfs_group *group)
+{
+    unsigned present = 0;
+    bool may = group->closed && !group->torn && group->turn == group->count.write_row && !group->sender;
+    for (unsigned c = 0; c < (unsigned)group->record.k + group->record.m; c++) {
+        const struct sfs_member *m = sfs_member_of(pool, group->record.columns[c].disk);
+        if (!m || !m->disk)
+            continue;
+        present++;
+        may = may && !(group->missed >> c & 1);
+    }
+    may = may && present >= group->record.k;
+    if (may)
+        group->closed = false;
+    return may;
 }
 
 int sfs_turn_take(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, const void *who)

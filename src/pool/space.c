@@ -173,7 +173,7 @@ static uint64_t node_columns(const struct sfs_pool *pool, const struct sfs_membe
     return sfs_atoms_areas(m, atoms) + (soon ? coming_atoms(pool, m, NULL, 0) / atoms : 0);
 }
 
-uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon)
+uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon, unsigned gone)
 {
     uint64_t columns[SFS_DISKS_MAX], all = 0;
     unsigned usable = 0, copies = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
@@ -181,6 +181,13 @@ uint32_t sfs_groups_for_nodes(const struct sfs_pool *pool, bool soon)
         columns[i] = sfs_member_usable(&pool->members[i]) ? node_columns(pool, &pool->members[i], soon) : 0;
         usable += sfs_member_usable(&pool->members[i]);
         all += columns[i];
+    }
+    for (; gone && usable > 1; gone--, usable--) {
+        unsigned most = 0;
+        for (unsigned i = 1; i < pool->member_count; i++)
+            most = columns[i] > columns[most] ? i : most;
+        all -= columns[most];
+        columns[most] = 0;
     }
     if (usable == 1)
         return (uint32_t)(all / 2);

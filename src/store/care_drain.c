@@ -312,7 +312,7 @@ static bool comes_back(struct sfs_store *s, const struct sfs_group *g, uint16_t 
 {
     uint64_t rows = 0;
     if (!leaves(sfs_member_of(s->pool, member)) || g->record.class == SFS_CLASS_DATA || g->record.class == SFS_CLASS_LANDING ||
-        sfs_groups_for_nodes(s->pool, false))
+        sfs_groups_for_nodes(s->pool, false, 0))
         return false;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         const struct sfs_group *other = s->pool->groups[i];

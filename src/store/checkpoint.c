@@ -65,7 +65,7 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
     n->unsent = false;
     n->place = place;
     n->birth = h.birth;
-    w->puts[w->count] = (struct sfs_put){.place = place, .buf = copy, .len = SFS_NODE_BYTES};
+    w->puts[w->count] = (struct sfs_put){.place = place, .buf = copy, .len = SFS_NODE_BYTES, .result = SCALEFS_E_CHANGED};
     w->nodes[w->count++] = n;
     sfs_cache_pin(n);
     sfs_cache_clean(s, n);
@@ -243,8 +243,10 @@ static void finish(struct sfs_store *s, struct writing *w, int err)
     sfs_cond_broadcast(&s->checkpoint_done);
     for (size_t i = 0; i < w->count; i++) {
         struct sfs_node *n = w->nodes[i];
-        struct sfs_group *g = w->put ? NULL : sfs_group_of(s->pool, w->puts[i].place.group);
-        if (g) /* perhaps with a hole, where rows are written in order */
+        struct sfs_group *g = w->puts[i].result ? sfs_group_of(s->pool, w->puts[i].place.group) : NULL;
+        if (g && w->puts[i].result == SCALEFS_E_CHANGED)
+            sfs_group_take_back(s->pool, g, sfs_group_row_of(&g->record, w->puts[i].place.offset));
+        else if (g) /* a hole, where rows are written in order */
             sfs_group_close(s->pool, g);
         sfs_free(s->env, (void *)w->puts[i].buf);
         if (err && (err != SCALEFS_E_CHANGED || !w->put) && n->id) {
@@ -324,12 +326,15 @@ static int attempts(struct sfs_store *s, bool clean, bool exported)
     return err;
 }
 
+/* Disks that go take all open groups of nodes with them: the next commit must find room for new ones without them, and no zone that
+ * was freed is of use before that commit. */
 static bool needs_room(struct sfs_store *s)
 {
     if (!sfs_pool_zone_bytes(s->pool))
         return false;
-    uint32_t now = sfs_groups_for_nodes(s->pool, false);
-    return now < SFS_SPARE_NODE_GROUPS / 2 && now < sfs_groups_for_nodes(s->pool, true);
+    unsigned absent = sfs_members_absent(s->pool), may_go = s->pool->config.failover > absent ? s->pool->config.failover - absent : 0;
+    uint32_t now = sfs_groups_for_nodes(s->pool, false, may_go);
+    return now < SFS_SPARE_NODE_GROUPS / 2 && now < sfs_groups_for_nodes(s->pool, true, may_go);
 }
 
 int sfs_checkpoint(struct sfs_store *s, bool clean, bool exported, bool force)

@@ -268,7 +268,7 @@ static bool fits(struct sfs_store *s, const struct sfs_group *g, size_t nodes)
     sfs_checkpoint_needs(s, system ? 0 : nodes, system ? nodes : 0, &ordinary, &more);
     return groups_for(ordinary, node_room(s, SFS_CLASS_METADATA), g->record.rows) +
                groups_for(more, node_room(s, SFS_CLASS_SYSTEM), g->record.rows) <=
-           sfs_groups_for_nodes(s->pool, false);
+           sfs_groups_for_nodes(s->pool, false, 0);
 }
 
 /* What was tried before and became no less cannot be read: not again before a disk that was away is back. */

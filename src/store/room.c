@@ -81,7 +81,7 @@ void sfs_space_count(struct sfs_store *s)
     uint64_t columns = atoms / copies;
     if (disks > 1 && columns > atoms - most) /* one disk alone has nearly all of it */
         columns = atoms - most;
-    uint64_t more = zone ? (uint64_t)sfs_groups_for_nodes(pool, true) / 2 * (zone / SFS_NODE_BYTES - 1)
+    uint64_t more = zone ? (uint64_t)sfs_groups_for_nodes(pool, true, 0) / 2 * (zone / SFS_NODE_BYTES - 1)
                          : columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
     nodes += more;
     system += more;

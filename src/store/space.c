@@ -408,21 +408,35 @@ static int reload(struct sfs_store *s, struct sfs_need *need, unsigned least)
     return err;
 }
 
-/* Groups of nodes that are being emptied are taken from again when there is no other room: without a commit no column that
- * was freed can be used again, and they would never be emptied. */
+/* Groups of nodes that are being emptied, and those on zoned disks of which a disk has gone, are taken from again when there is no other
+ * room: without a commit no column that was freed can be used again, and they would never be emptied. */
 static bool reopen(struct sfs_store *s, enum sfs_class class)
 {
     bool any = false;
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
-        if (!g || g->record.class != class || g->record.state != SFS_GROUP_EVACUATING || g->moving ||
-            g->closed)
+        if (!g || g->record.class != class || g->moving)
             continue;
-        g->record.state = SFS_GROUP_OPEN;
-        sfs_table_mark_group(s->pool, g);
-        any = true;
+        if (g->record.state == SFS_GROUP_OPEN) {
+            any = sfs_group_reopen(s->pool, g) || any;
+        } else if (g->record.state == SFS_GROUP_EVACUATING && !g->closed) {
+            g->record.state = SFS_GROUP_OPEN;
+            sfs_table_mark_group(s->pool, g);
+            any = true;
+        }
     }
     return any;
+}
+
+/* The row states of one that was opened again. NODATA: there is none that lacks them. */
+static int reload_reopened(struct sfs_store *s, struct sfs_need *need, enum sfs_class class)
+{
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == class && g->record.sequential && !g->rows && sfs_space_node_usable(s, g) && sfs_group_room(g))
+            return load_rows(s, need, g);
+    }
+    return SCALEFS_E_NODATA;
 }
 
 static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class class, size_t nodes)
@@ -440,10 +454,11 @@ static int prepare(struct sfs_store *s, struct sfs_need *need, enum sfs_class cl
         if (err == SCALEFS_E_NOSPC && class == SFS_CLASS_METADATA)
             err = reload(s, need, 0);
         if (err == SCALEFS_E_NODATA || err == SCALEFS_E_NOSPC) {
-            if (s->broken_nodes_ok && !reopen(s, class))
-                return SCALEFS_E_NOSPC;
+            bool tried = s->broken_nodes_ok;
             s->broken_nodes_ok = true; /* their rows are owed to the absent disk: better than no commit */
-            err = SCALEFS_OK;
+            err = reload_reopened(s, need, class);
+            if (err == SCALEFS_E_NODATA)
+                err = tried && !reopen(s, class) ? SCALEFS_E_NOSPC : SCALEFS_OK;
         }
         if (err)
             return err;

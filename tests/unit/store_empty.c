@@ -1,5 +1,6 @@
 /* Emptying groups: what lives in one is written anew elsewhere, whatever it is; on zoned disks, where that alone gains room, too. */
 #include "care_fixture.h"
+#include "pool/internal.h"
 #include "store/move.h"
 
 enum { ZONE = 4 << 20 };
@@ -322,6 +323,76 @@ static void headers_on_their_way_are_not_wrong(void)
     run(2, 40, fresh_group);
 }
 
+/* No zone is free, and a disk goes: commits go on in the groups that there are, on the other disks, and its rows there are owed to it. */
+static void commits_without_a_zone(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 20);
+    uint32_t atom, groups = 0;
+    keys(w, s, 100000, 3, true);
+    MUST(w, sfs_ripen(s));
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        while (s->pool->members[i].free_atoms)
+            NEED(w, sfs_atoms_take(&s->pool->members[i], 1, &atom));
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        groups += s->pool->groups[i] != NULL;
+    MUST(w, sfs_care_offline(s, 2, &info));
+    for (unsigned i = 0; i < 3; i++) {
+        keys(w, s, 100000 + i, 1, false);
+        MUST(w, sfs_store_sync(s));
+    }
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        groups -= s->pool->groups[i] != NULL;
+    NEED_EQ(w, groups, 0);
+    sync_and_close(w, s);
+    s = open_zoned(w);
+    NEED_EQ(w, members_complete(s->pool), 1);
+    take_care(w, s);
+    NEED_EQ(w, members_complete(s->pool), 2);
+    end(w, s, c);
+}
+
+static void a_disk_that_goes_takes_no_room_along(void)
+{
+    run(2, 40, commits_without_a_zone);
+}
+
+/* A commit that finds a group of nodes closed before it has sent anything leaves no hole there. */
+static void nothing_sent(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = begin(w, c, 20);
+    struct sfs_group *g = s->open_groups[SFS_CLASS_SYSTEM][0];
+    uint32_t row, before = g->count.write_row;
+    uint8_t *page = sfs_alloc_io(w->env, SFS_NODE_BYTES);
+    sfs_store_lock(s);
+    MUST(w, sfs_group_take_row(s->pool, g, &row));
+    sfs_group_row_done(s->pool, g);
+    sfs_group_leave_out(s->pool, g, 1);
+    sfs_store_unlock(s);
+    struct sfs_put put = {.place = {g->record.group, (uint64_t)row * SFS_NODE_BYTES}, .buf = page, .len = SFS_NODE_BYTES};
+    NEED_EQ(w, sfs_put_many(s->pool, &put, 1), SCALEFS_E_CHANGED);
+    NEED_EQ(w, put.result, SCALEFS_E_CHANGED);
+    sfs_store_lock(s);
+    NEED(w, !sfs_group_reopen(s->pool, g)); /* a row is missing, and the disk is there */
+    sfs_group_take_back(s->pool, g, row);
+    NEED_EQ(w, g->count.write_row, before);
+    NEED(w, !sfs_group_reopen(s->pool, g));
+    g->missed = 0;
+    NEED(w, sfs_group_reopen(s->pool, g));
+    sfs_group_close(s->pool, g);
+    NEED(w, !sfs_group_reopen(s->pool, g));
+    sfs_store_unlock(s);
+    sfs_free(w->env, page);
+    end(w, s, c);
+}
+
+static void what_was_not_sent_leaves_no_hole(void)
+{
+    run(2, 40, nothing_sent);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -332,5 +403,7 @@ int main(int argc, char **argv)
     RUN(conventional_disks_need_no_emptying);
     RUN(commits_find_room_for_nodes);
     RUN(headers_on_their_way_are_not_wrong);
+    RUN(a_disk_that_goes_takes_no_room_along);
+    RUN(what_was_not_sent_leaves_no_hole);
     return TEST_END();
 }
