@@ -29,8 +29,7 @@ static unsigned parity_for(unsigned failover, unsigned members, uint8_t class)
     return m == 0 && holds_nodes(class) ? 1 : m;
 }
 
-/* No fewer than these are wanted: what the members that are there can give. */
-static unsigned wanted(const struct sfs_pool *pool, uint8_t class)
+unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class)
 {
     unsigned usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -113,7 +112,7 @@ static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
         return g->count.live > 0 ? FIT_EMPTY : FIT_GOOD;
     if (g->record.m > most(pool, class) && rest_is_whole(pool, g))
         return FIT_DROP;
-    unsigned m = wanted(pool, class);
+    unsigned m = sfs_care_parity(pool, class);
     if (m && is_doubled(pool, &g->record))
         return FIT_EMPTY;
     if (g->record.m < m)
@@ -127,7 +126,7 @@ static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
 bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes)
 {
     enum fit fit = fit_of(care, g);
-    unsigned more = fit == FIT_ADD ? wanted(care->s->pool, g->record.class) - g->record.m : 0;
+    unsigned more = fit == FIT_ADD ? sfs_care_parity(care->s->pool, g->record.class) - g->record.m : 0;
     *bytes = more ? sfs_care_column_live(g) * more : fit == FIT_EMPTY || fit == FIT_WIDTH ? g->count.live : 0;
     return fit != FIT_GOOD;
 }
@@ -194,7 +193,7 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
 static bool is_whole(const struct sfs_care *care, const struct sfs_group *g, uint8_t class)
 {
     return g->record.class == class && !g->record.sequential && !g->moving &&
-           g->record.m >= wanted(care->s->pool, class) && sfs_group_whole(care->s->pool, g);
+           g->record.m >= sfs_care_parity(care->s->pool, class) && sfs_group_whole(care->s->pool, g);
 }
 
 /* Rows of whole groups of its class other than this one that hold nothing, and what they take. locked */
@@ -407,7 +406,7 @@ static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint
     if (fit == FIT_ADD)
         return add_parity(care, r);
     sfs_store_lock(s);
-    bool doubled = is_doubled(s->pool, r) && r->m >= wanted(s->pool, r->class) && !r->sequential;
+    bool doubled = is_doubled(s->pool, r) && r->m >= sfs_care_parity(s->pool, r->class) && !r->sequential;
     sfs_store_unlock(s);
     if (doubled && part(care, r) == SCALEFS_OK)
         return SCALEFS_OK;

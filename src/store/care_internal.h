@@ -313,6 +313,8 @@ bool sfs_care_make_room(struct sfs_care *care);
 
 /* How many more disks may go with nothing lost, a cut included. locked */
 unsigned sfs_care_failures_left(struct sfs_store *s);
+/* Parity columns that groups of this class are to have at least: what the members that are there can give. locked */
+unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class);
 /* Is this group not what is wished? *bytes (may be NULL): what has to be written for it to be. locked */
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
 bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes);

@@ -12,6 +12,12 @@ static bool usable(struct sfs_store *s, struct sfs_group *g)
     return g->record.state == SFS_GROUP_OPEN && !g->moving && !g->closed && sfs_group_whole(s->pool, g);
 }
 
+/* Made when fewer failures were to be borne: what is written now goes elsewhere, also while care does not get to it. */
+static bool is_weak(struct sfs_store *s, const struct sfs_group *g)
+{
+    return g->record.m < sfs_care_parity(s->pool, g->record.class);
+}
+
 static bool any_present(struct sfs_store *s, const struct sfs_group *g)
 {
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
@@ -140,7 +146,7 @@ static struct sfs_group *find_group(struct sfs_store *s, enum sfs_class class, u
             g->record.state != SFS_GROUP_OPEN || (uintptr_t)g->store == s->pool->committed + 1 ||
             g->record.sequential)
             continue;
-        if ((whole && !sfs_group_whole(s->pool, g)) || (unread && g->rows))
+        if ((whole && (!sfs_group_whole(s->pool, g) || is_weak(s, g))) || (unread && g->rows))
             continue;
         uint32_t dead = sfs_group_room(g);
         if (dead > best_free && (uint64_t)dead * 8 >= (uint64_t)g->record.rows * least) {
@@ -248,7 +254,7 @@ static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
     while (s->opening[class][t])
         sfs_cond_wait(&s->room_made, s->lock);
     struct sfs_group *g = s->open_groups[class][t];
-    if (g && (g->moving || g->closed || !sfs_group_bears(s->pool, g)))
+    if (g && (g->moving || g->closed || is_weak(s, g) || !sfs_group_bears(s->pool, g)))
         close_open(s, class, t);
     if (s->open_groups[class][t])
         return SCALEFS_OK;

@@ -507,6 +507,41 @@ static void what_is_paused_stays_so(void)
     world_deinit(&w);
 }
 
+/* While the change waits, what is written is as safe as is wished all the same. */
+static void write_paused(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, 3, false);
+    write_some(w, s, c, 10);
+    MUST(w, sfs_care_pause(s, 0, &info));
+    configure(w, s, 1, -1);
+    MUST(w, sfs_care_pause(s, 0, &info));
+    uint64_t made = s->pool->config.next_generation, in_weak[2] = {0, 0};
+    for (unsigned after = 0; after < 2; after++) {
+        for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+            const struct sfs_group *g = s->pool->groups[i];
+            if (g && g->record.generation < made && g->record.m == 0)
+                in_weak[after] += g->count.live;
+        }
+        for (uint32_t i = 0; i < FILES && !after; i++)
+            put_file(w, s, c, i, ++c->next);
+        MUST(w, sfs_store_sync(s));
+    }
+    NEED(w, in_weak[0] > 0);
+    NEED_EQ(w, in_weak[1], 0); /* all is new */
+    sync_and_close(w, s);
+}
+
+static void what_is_new_is_safe_while_changes_wait(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 2, 0);
+    live(&w, write_paused, &c);
+    world_deinit(&w);
+}
+
 static void refuse(struct world *w, struct sfs_store *s, int err, int want, const struct scalefs_error_info *info, const char *word);
 
 static void take_back(struct world *w, void *arg)
@@ -650,6 +685,7 @@ int main(int argc, char **argv)
     RUN(progress_is_told);
     RUN(plans_say_what_comes);
     RUN(what_is_paused_stays_so);
+    RUN(what_is_new_is_safe_while_changes_wait);
     RUN(changes_are_taken_back);
     RUN(a_rate_is_kept);
     RUN(too_much_is_refused);
