@@ -254,7 +254,7 @@ static void report(const struct sfs_api_search *s, const bool *done, size_t firs
         if (i == first || d->txn >= newest) {
             newest = d->txn;
             p.exported = d->exported;
-            p.other_host = d->has_record && !d->exported && d->host != host;
+            p.other_host = d->has_record && !d->exported && d->host && d->host != host; /* 0: nobody has opened it yet */
             snprintf(p.name, sizeof p.name, "%s", d->label.name);
         }
     }

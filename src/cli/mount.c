@@ -101,6 +101,11 @@ static int unmount_in_kernel(const char *mountpoint, struct scalefs_error_info *
                             "%s cannot be unmounted: %s.", mountpoint, strerror(error));
 }
 
+static int take_away(void *context, struct scalefs_error_info *info)
+{
+    return unmount_in_kernel(((struct waiting *)context)->mountpoint, info);
+}
+
 /* A mount without a server that answers: killed, or another user's. */
 static int unmount_alone(const char *path, bool *mounted, struct scalefs_error_info *info)
 {
@@ -127,13 +132,10 @@ int sfs_cli_unmount_pool(const char *pool, bool *mounted, struct scalefs_error_i
     *mounted = true;
     /* The kernel says at once when the mount is in use. It is not asked about a suspended pool,
      * which it might wait for: that is left to the server. */
-    if (strcmp(sfs_value_string(status, "state", ""), "suspended"))
-        error = unmount_in_kernel(w.mountpoint, info);
-    if (!error) {
-        error = sfs_control_unmount(client, keep_waiting, &w, info);
-        if (error == SCALEFS_E_BUSY)
-            in_use(w.mountpoint, info);
-    }
+    bool suspended = !strcmp(sfs_value_string(status, "state", ""), "suspended");
+    error = sfs_control_unmount(client, suspended ? NULL : take_away, keep_waiting, &w, info);
+    if (error == SCALEFS_E_BUSY)
+        in_use(w.mountpoint, info);
     sfs_control_disconnect(client);
     return error;
 }

@@ -23,17 +23,18 @@ static int say_plan(const struct sfs_cli *cli, const struct sfs_value *plan, boo
 {
     char before[SFS_SIZE_TEXT], after[SFS_SIZE_TEXT], used[SFS_SIZE_TEXT], move[SFS_SIZE_TEXT], took[SFS_CLI_DURATION];
     const struct sfs_value *b = sfs_value_get(plan, "before"), *a = sfs_value_get(plan, "after");
+    bool possible = sfs_value_bool(plan, "possible", false);
     if (cli->json) {
         struct sfs_json json;
         sfs_json_init(&json, NULL);
         sfs_json_object(&json, NULL);
         for (const struct sfs_value *v = plan->first; v; v = v->next)
             sfs_value_put(&json, v->key, v);
-        return sfs_cli_print_json(&json, SFS_CLI_DONE);
+        return sfs_cli_print_json(&json, possible ? SFS_CLI_DONE : SFS_CLI_FAILED);
     }
-    if (!sfs_value_bool(plan, "possible", false)) {
+    if (!possible) {
         printf("refused    %s\n", sfs_value_string(plan, "refusal", "?"));
-        return SFS_CLI_DONE;
+        return SFS_CLI_FAILED;
     }
     sfs_size_format(sfs_value_u64(b, "usable", 0), before);
     sfs_size_format(sfs_value_u64(a, "usable", 0), after);

@@ -375,15 +375,18 @@ static int wait_for_end(int process, bool (*keep_waiting)(void *context), void *
     return SCALEFS_OK;
 }
 
-int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context),
+int sfs_control_unmount(struct sfs_control_client *client,
+                        int (*take_away)(void *context, struct scalefs_error_info *info), bool (*keep_waiting)(void *context),
                         void *context, struct scalefs_error_info *info)
 {
-    static const char unmount[] = "{\"scalefs\": 1, \"verb\": \"unmount\"}\n";
+    const char *request = take_away ? "{\"scalefs\": 1, \"verb\": \"unmount\", \"await\": true}\n"
+                                    : "{\"scalefs\": 1, \"verb\": \"unmount\"}\n";
     /* Taken before it is asked to go: afterwards the number could be another's. */
     int process = client->pid > 0 && client->pid != getpid()
                       ? (int)syscall(SYS_pidfd_open, client->pid, 0)
                       : -1;
-    int error = send_all(client->fd, unmount, sizeof(unmount) - 1);
+    bool taken_away = false, refused = false;
+    int error = send_all(client->fd, request, strlen(request));
     while (!error) {
         struct sfs_document *document = NULL;
         error = read_answer(client, 1000, &document);
@@ -398,14 +401,19 @@ int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(
         if (!error && is_type(answer, "error")) {
             sfs_message_get_error(answer, info);
             error = info->error;
+            refused = true;
+        } else if (!error && is_type(answer, "accepted") && take_away && !taken_away) {
+            taken_away = true;
+            error = take_away(context, info);
+            refused = error != SCALEFS_OK;
         }
         sfs_document_free(document);
         if (done)
             break;
     }
-    if (error == SCALEFS_E_GONE) /* it may have been on its way already */
+    if (error == SCALEFS_E_GONE && !refused) /* it may have been on its way already */
         error = process >= 0 ? wait_for_end(process, keep_waiting, context, info) : SCALEFS_OK;
-    else if (error == SCALEFS_E_PROTOCOL || error == SCALEFS_E_NOMEM)
+    else if ((error == SCALEFS_E_PROTOCOL || error == SCALEFS_E_NOMEM) && !refused)
         lost(error, info);
     if (process >= 0)
         close(process);

@@ -29,9 +29,11 @@ int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t 
                     bool (*on_answer)(void *context, const struct sfs_value *answer), void *context,
                     struct scalefs_error_info *info);
 
-/* Asks the server to unmount and waits until it has closed the pool, or, when it says nothing about
- * that, has ended. `keep_waiting` is asked once a second; false: BUSY. */
-int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context),
+/* Waits until the server has closed the pool, or, when it says nothing about that, has ended. `take_away` unmounts, once the
+ * server has promised to tell how closing went; its error ends the call. NULL: the server is asked to unmount.
+ * `keep_waiting` is asked once a second; false: BUSY. */
+int sfs_control_unmount(struct sfs_control_client *client,
+                        int (*take_away)(void *context, struct scalefs_error_info *info), bool (*keep_waiting)(void *context),
                         void *context, struct scalefs_error_info *info);
 
 #endif

@@ -60,9 +60,10 @@ int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t 
     return sfs_control_fail(info, SCALEFS_E_NOTSUP, "There is no control socket on Windows.");
 }
 
-int sfs_control_unmount(struct sfs_control_client *client, bool (*keep_waiting)(void *context),
+int sfs_control_unmount(struct sfs_control_client *client,
+                        int (*take_away)(void *context, struct scalefs_error_info *info), bool (*keep_waiting)(void *context),
                         void *context, struct scalefs_error_info *info)
 {
-    (void)client, (void)keep_waiting, (void)context;
+    (void)client, (void)take_away, (void)keep_waiting, (void)context;
     return sfs_control_fail(info, SCALEFS_E_NOTSUP, "There is no control socket on Windows.");
 }

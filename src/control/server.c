@@ -81,15 +81,20 @@ static bool answer(void *context, const char *line, size_t len)
     return true;
 }
 
+static bool has_gone(const struct connection *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && p.revents;
+}
+
 /* While a request waits: has the client gone, or is the pool about to close? */
 static bool stop_waiting(void *context)
 {
     struct connection *c = context;
-    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
     pthread_mutex_lock(&c->control->lock);
     bool stop = c->control->state != OPEN;
     pthread_mutex_unlock(&c->control->lock);
-    return stop || (poll(&p, 1, 0) > 0 && p.revents);
+    return stop || has_gone(c);
 }
 
 static bool refuse(struct connection *c, int error, const char *text)
@@ -117,16 +122,22 @@ static bool send_simple(struct connection *c, const char *type)
     return sent;
 }
 
-/* Says "done" once the pool is closed; ends without it when nobody will tell. */
-static bool request_unmount(struct connection *c)
+/* Says "done" once the pool is closed; ends without it when nobody will tell. A client that takes the mount away by itself
+ * asks to be told (`await`): afterwards it would be too late. */
+static bool request_unmount(struct connection *c, bool await)
 {
     struct scalefs_control *control = c->control;
     if (!send_simple(c, "accepted"))
         return false;
-    control->request_unmount(control->context);
+    if (!await)
+        control->request_unmount(control->context);
     pthread_mutex_lock(&control->lock);
-    while (!control->closed && control->state != STOPPED)
-        pthread_cond_wait(&control->changed, &control->lock);
+    while (!control->closed && control->state != STOPPED && !has_gone(c)) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait(&control->changed, &control->lock, &until);
+    }
     bool closed = control->closed;
     int error = control->close_error;
     pthread_mutex_unlock(&control->lock);
@@ -183,7 +194,7 @@ static bool handle_line(struct connection *c, const char *line, size_t len)
     } else if (!verb) {
         refuse(c, SCALEFS_E_PROTOCOL, "The request has no verb.");
     } else if (!strcmp(verb, "unmount")) {
-        go_on = request_unmount(c);
+        go_on = request_unmount(c, sfs_value_bool(request, "await", false));
     } else {
         bool waits = sfs_control_waits(request);
         if (enter(c, waits)) {

@@ -28,31 +28,46 @@ bool sfs_drivers_is_mount_helper(const char *program)
     return !strcmp(name, "mount.scalefs") || !strcmp(name, "mount.fuse.scalefs") || is_unmount(name);
 }
 
+struct leaving {
+    const char *directory;
+    bool detach;
+    int code; /* of umount(2) */
+    unsigned seconds;
+};
+
 static bool keep_waiting(void *context)
 {
-    unsigned *seconds = context;
-    return ++*seconds < UNMOUNT_PATIENCE_S;
+    struct leaving *l = context;
+    return ++l->seconds < UNMOUNT_PATIENCE_S;
 }
 
+static int take_away(void *context, struct scalefs_error_info *info)
+{
+    struct leaving *l = context;
+    l->code = sfs_drivers_place_unmount(l->directory, l->detach);
+    return l->code ? sfs_control_fail(info, SCALEFS_E_IO, "%s: %s", l->directory, strerror(l->code)) : SCALEFS_OK;
+}
+
+/* Ends when the pool is closed, since its disks may be taken away then; and with an error when its last changes could not be written. */
 static int unmount_helper(int argc, char **argv, const char *program)
 {
-    bool detach = false;
-    int letter;
+    struct leaving l = {0};
+    int letter, error;
     while ((letter = getopt(argc, argv, "flnrvcdhN:t:O:")) != -1)
-        detach |= letter == 'l';
+        l.detach |= letter == 'l';
     if (argc - optind != 1) {
         fprintf(stderr, "usage: %s DIRECTORY [-l]\n", program);
         return EXIT_USAGE;
     }
-    const char *directory = argv[optind];
+    l.directory = argv[optind];
     struct sfs_control_client *client = NULL;
     struct scalefs_error_info info = {0};
-    unsigned seconds = 0;
-    (void)sfs_control_find(directory, &client, &info); /* without a server there is nobody to wait for */
-    int error = sfs_drivers_place_unmount(directory, detach);
+    (void)sfs_control_find(l.directory, &client, &info); /* without a server there is nobody to wait for */
+    if (client && !l.detach)
+        error = sfs_control_unmount(client, take_away, keep_waiting, &l, &info);
+    else
+        error = take_away(&l, &info);
     if (error)
-        fprintf(stderr, "%s: %s: %s\n", program, directory, strerror(error));
-    else if (client && !detach && sfs_control_unmount(client, keep_waiting, &seconds, &info))
         fprintf(stderr, "%s: %s\n", program, info.text);
     if (client)
         sfs_control_disconnect(client);

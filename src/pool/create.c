@@ -103,7 +103,7 @@ static int first_commit(struct sfs_pool *pool)
     if (!err)
         err = sfs_retired_reserve(pool, 0);
     if (!err)
-        err = sfs_commit_prepare(pool, &roots, true, true, &job);
+        err = sfs_commit_prepare(pool, &roots, true, false, &job);
     sfs_mutex_unlock(&pool->lock);
     return err ? err : sfs_commit_write(pool, job);
 }

@@ -186,6 +186,7 @@ def work_on_a_pool_that_is_not_mounted():
 def export_and_import():
     f = Folder("travel")
     f.pool("tank", 2, 1)
+    equal([p["exported"] for p in f.pools()], [False], "as it was made")
     equal(f.json("export", "tank")["pool"]["exported"], True)
     equal([p["exported"] for p in f.pools()], [True])
     equal(f.json("import", "tank")["pool"]["imported"], True)

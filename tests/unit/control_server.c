@@ -531,7 +531,7 @@ static void *unmount_main(void *arg)
     struct sfs_control_client *client;
     u->error = sfs_control_find("tank", &client, &u->info);
     if (!u->error) {
-        u->error = sfs_control_unmount(client, patient, NULL, &u->info);
+        u->error = sfs_control_unmount(client, NULL, patient, NULL, &u->info);
         sfs_control_disconnect(client);
     }
     return NULL;
@@ -554,6 +554,40 @@ static void unmounts(int close_error, bool tells)
     pthread_join(u.thread, NULL);
     CHECK_EQ(u.error, close_error);
     CHECK_EQ(fake_pool_late(&a.pool), 0);
+}
+
+/* The client takes the mount away, and the server is quick: closed, with an error, and gone before anyone can ask. */
+static int take_away(void *context, struct scalefs_error_info *info)
+{
+    struct served *a = context;
+    (void)info;
+    scalefs_control_closing(a->control);
+    fake_pool_destroyed(&a->pool);
+    scalefs_control_closed(a->control, SCALEFS_E_IO);
+    scalefs_control_stop(a->control);
+    return SCALEFS_OK;
+}
+
+static int cannot_take_away(void *context, struct scalefs_error_info *info)
+{
+    (void)context;
+    return sfs_control_fail(info, SCALEFS_E_BUSY, "Somebody is there.");
+}
+
+static void a_quick_end_is_told(void)
+{
+    struct served a;
+    struct sfs_control_client *client;
+    struct scalefs_error_info info = {0};
+    REQUIRE(serve(&a, "tank", UUID_A, "/mnt"));
+    REQUIRE(sfs_control_find("tank", &client, &info) == SCALEFS_OK);
+    CHECK_EQ(sfs_control_unmount(client, cannot_take_away, patient, &a, &info), SCALEFS_E_BUSY);
+    CHECK_STR(info.text, "Somebody is there.");
+    sfs_control_disconnect(client);
+    REQUIRE(sfs_control_find("tank", &client, &info) == SCALEFS_OK);
+    CHECK_EQ(sfs_control_unmount(client, take_away, patient, &a, &info), SCALEFS_E_IO);
+    sfs_control_disconnect(client);
+    CHECK_EQ(asked(&a), 0);
 }
 
 static void unmounting_is_awaited(void)
@@ -675,6 +709,7 @@ int main(int argc, char **argv)
     RUN(idle_ones_make_room);
     RUN(too_many_are_turned_away);
     RUN(unmounting_is_awaited);
+    RUN(a_quick_end_is_told);
     RUN(sockets_of_the_dead_are_removed);
     RUN(the_folder_must_be_ones_own);
     RUN(others_are_not_heard);
