@@ -101,6 +101,9 @@ def stage_tiny(stage, _scratch):
 def stage_change(stage, _scratch):
     if built(stage):
         seeds(stage, stage.number(1000, 10), sim_fs("change", program("sim_fs")))
+        changes = stage.many
+        seeds(stage, stage.number(1000, 10) // 2, sim_fs("tour", program("sim_fs")))
+        stage.many = f"{changes}; the grand tour, {stage.many}"
 
 
 def stage_store(stage, _scratch):

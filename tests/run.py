@@ -234,7 +234,7 @@ def stage_gcc(suite, _scratch):
     labels = (*ALL, "broken")
     if build(suite, BUILD, ["-Dbroken=true"]):
         run_programs(suite, BUILD, labels)
-        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 100), ("change", 40), ("full", 10)):
+        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 100), ("change", 40), ("tour", 20), ("full", 10)):
             run_seeds(suite, mode, count)
 
 

@@ -36,6 +36,8 @@ static void choose_temper(struct sim_env *sim)
     prng_stream(&p, sim->options.seed, 1);
     sim->switch_of = switch_of[prng_below(&p, 5)];
     sim->jump_of = jump_of[prng_below(&p, 4)];
+    if (sim->options.steady)
+        sim->jump_of = 0;
     sim->spurious_of = spurious_of[prng_below(&p, 3)];
     sim->tick_ns = tick_ns[prng_below(&p, 4)];
     sim->starves = prng_chance(&p, 1, 3);

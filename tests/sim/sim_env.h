@@ -36,6 +36,7 @@ struct sim_options {
     uint64_t cut_at_io;
     uint64_t cut_at_step;
     uint64_t cut_after_ns;
+    bool steady;      /* time never jumps while a task can run: for those who measure it */
     unsigned verbose; /* 1: log to stderr; 2: every choice, too */
     bool quiet;       /* do not print reports: the caller expects trouble */
 };
@@ -55,6 +56,8 @@ enum sim_end sim_env_run(struct sim_env *sim, void (*fn)(void *), void *arg);
 
 /* Within a task: the power cut happens now. Does not return. */
 _Noreturn void sim_env_cut(struct sim_env *sim);
+/* It happens so many disk requests from now on, instead of what the options say. */
+void sim_env_cut_in(struct sim_env *sim, uint64_t ios);
 /* Within a task: the run has failed. Prints why (printf's format) and does not return. Outside of
  * tasks it ends the process. */
 #if defined(__GNUC__)

@@ -1,7 +1,7 @@
 /* The file system under power cuts, kills and faults: seeds, lives, arguments. What is checked: docs/TESTING.md; how the
  * parts divide the work: sim_fs.h.
  *
- * Usage: sim_fs [--mode cut|fault|tiny|full|change|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
+ * Usage: sim_fs [--mode cut|fault|tiny|full|change|tour|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] [-v]
  *               [--zoned draw|none|mixed|all]
  * Without --seeds: SCALEFS_SIM_SEEDS of the environment, else a few. A seed whose run did too little (counts below) counts
  * as failed. --until-failure is for builds that are broken on purpose: the first seed that fails is the success.
@@ -20,9 +20,9 @@
 static const struct variant {
     const char *name;
     enum mode mode;
-    bool tiny, changes;
-} variants[] = {{"cut", MODE_CUT, false, false}, {"fault", MODE_FAULT, false, false}, {"tiny", MODE_CUT, true, false},
-                {"change", MODE_FAULT, false, true}, {"full", MODE_FAULT, true, false}};
+    bool tiny, changes, tour;
+} variants[] = {{"cut", MODE_CUT, false, false, false}, {"fault", MODE_FAULT, false, false, false}, {"tiny", MODE_CUT, true, false, false},
+                {"change", MODE_FAULT, false, true, false}, {"full", MODE_FAULT, true, false, false}, {"tour", MODE_FAULT, false, true, true}};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
 enum { LIVES_MIN = 4, LIVES_MAX = 24, OPERATIONS_MIN = 200, CHECKPOINTS_MIN = 3, REUSED_MIN = 1, ZONE = 4 << 20 };
@@ -161,8 +161,9 @@ static void work(struct world *w, void *arg)
     else
         shared_setup(m);
     m->running = m->clients;
+    m->touring = m->tour;
     if (m->mode == MODE_FAULT)
-        MUST(m, sfs_task_start(w->env, "chaos", chaos_run, m, &chaos));
+        MUST(m, sfs_task_start(w->env, "chaos", m->tour ? tour_run : chaos_run, m, &chaos));
     for (unsigned i = 0; i < m->clients; i++) {
         tasks[i] = (struct client_task){m, &m->client[i]};
         prng_stream(&m->client[i].prng, w->seed, 1000 + w->life * 10 + i);
@@ -226,11 +227,11 @@ static struct model *model_new(uint64_t seed, const struct variant *v, enum zone
     m->w = w;
     m->mode = mode;
     m->verbose = verbose;
-    m->tiny = v->tiny;
     m->changes = v->changes;
+    m->tiny = v->tiny || (v->changes && !v->tour && prng_chance(p, 1, 6));
     unsigned most = v->changes ? 4 : v->tiny ? 3 : mode == MODE_FAULT ? 5 : 6;
     m->disks = (mode == MODE_FAULT && !v->changes ? 2 : 1) + (unsigned)prng_below(p, most);
-    choose_zones(m, seed, v->tiny && mode == MODE_FAULT && zoned == ZONED_DRAW ? ZONED_NONE : zoned);
+    choose_zones(m, seed, m->tiny && mode == MODE_FAULT && zoned == ZONED_DRAW ? ZONED_NONE : zoned);
     m->failover = (unsigned)prng_below(p, m->disks < 4 ? m->disks : 4);
     if (mode == MODE_FAULT && !v->changes && !m->failover)
         m->failover = 1;
@@ -239,7 +240,7 @@ static struct model *model_new(uint64_t seed, const struct variant *v, enum zone
     m->store_options.commit_seconds = 1 + (unsigned)prng_below(p, 3);
     m->fs_options.dirty_bytes = 128u << (10 + prng_below(p, 5));
     m->fs_options.inode_cache = 4u << prng_below(p, 5);
-    m->file_max = (v->tiny ? 512u : 32u) << (10 + prng_below(p, v->tiny ? 3 : 6));
+    m->file_max = (m->tiny ? 512u : 32u) << (10 + prng_below(p, m->tiny ? 3 : 6));
     m->ops_each = 100 + (unsigned)prng_below(p, 500);
     m->sync_every = 8u << prng_below(p, 4);
     m->next_stamp = 1;
@@ -254,8 +255,13 @@ static struct model *model_new(uint64_t seed, const struct variant *v, enum zone
         tree_init(&m->client[i].now);
         tree_init(&m->client[i].base);
     }
+    if (v->tour) {
+        m->tour = true;
+        tour_disks(m);
+        return m;
+    }
     for (unsigned i = 0; i < m->disks; i++) {
-        uint64_t mib = v->tiny ? 40 + prng_below(p, 5) * 4 : 64 + prng_below(p, 5) * 16;
+        uint64_t mib = m->tiny ? 40 + prng_below(p, 5) * 4 : 64 + prng_below(p, 5) * 16;
         struct sim_disk_options o = {.size_bytes = mib << 20, .discard = prng_chance(p, 1, 2),
                                      .mean_latency_ns = 100000 + prng_below(p, 400000)};
         zoned_disk(m, &o, false);
@@ -291,9 +297,11 @@ static bool live(struct model *m, struct world_life life)
     m->fs = NULL;
     m->was_cut = end == SIM_CUT;
     m->was_killed = m->was_cut && life.kill;
+    m->doomed = false;
     if (m->was_cut) {
         m->counts.kills += life.kill;
         m->counts.cuts += !life.kill;
+        verb_count(m);
     }
     return end == SIM_FINISHED || end == SIM_CUT;
 }
@@ -308,11 +316,17 @@ static bool run_lives(struct model *m)
         chaos_begin(m);
     bool last = false;
     for (unsigned n = 0; !last; n++) {
-        struct world_life life = {.main = work, .kill = prng_chance(p, 1, 4)};
+        struct world_life life = {.main = work, .steady = m->tour, .kill = prng_chance(p, 1, m->changes ? 2 : 4)};
         /* The last one ends by itself, so that a pool with faults is seen to recover. */
-        last = n + 1 >= LIVES_MIN && (enough(&m->counts) || n + 1 >= LIVES_MAX);
+        last = m->tour || (n + 1 >= LIVES_MIN && (enough(&m->counts) || n + 1 >= LIVES_MAX));
         if (prng_chance(p, m->mode == MODE_CUT ? 5 : 3, 6) && !last)
             life.cut_at_io = prng_chance(p, 1, 8) ? 1 + prng_below(p, 400) : 1 + prng_below(p, usual);
+        if (m->changes && !last && prng_chance(p, 3, 4)) {
+            life.cut_at_io = 0;
+            verb_doom(m);
+        }
+        m->under = 0;
+        m->calling = false;
         m->counts.lives++;
         if (m->mode == MODE_FAULT)
             chaos_between(m);
@@ -360,12 +374,14 @@ static bool run_seed(uint64_t seed, const struct variant *v, enum zoned zoned, b
             good = false;
         }
     }
-    bool counts = enough(&m->counts);
+    bool counts = enough(&m->counts) || (m->tour && m->counts.operations >= OPERATIONS_MIN); /* all its steps were taken */
     const struct counts *c = &m->counts;
     printf("%s%sok - %s seed %llu: %u%s disks, failover %u, %u clients; %llu lives, %llu cuts, %llu kills, %llu operations, "
            "%llu checkpoints, %llu rows reused, %llu refused for room; digest %016llx\n",
            total->until_failure ? "# " : "", good && counts ? "" : "not ", v->name, N(seed), m->disks, zoned_name(m->zoned), m->failover, m->clients, N(c->lives), N(c->cuts),
            N(c->kills), N(c->operations), N(c->checkpoints), N(c->reused), N(c->full), N(w.digest));
+    if (m->tour)
+        printf("# the longest that a request took: %llu ms\n", N(m->longest_ns / 1000000));
     if (good && !counts)
         printf("# too little was done for the seed to count\n");
     if (!good)
@@ -446,6 +462,13 @@ static void print_total(const struct total *t)
            "%llu failed, %llu did too little\n",
            N(t->seeds), N(c->lives), N(c->cuts), N(c->kills), N(c->operations), N(c->refused), N(c->full), N(c->checkpoints),
            N(c->reused), N(c->pulled), N(c->returned), N(c->replaced), N(c->scrubs), N(t->failed), N(t->poor));
+    if (!c->added)
+        return;
+    printf("# disks added %llu, removed %llu, resized %llu, died %llu, wishes changed %llu; cuts and kills in the middle of", N(c->added),
+           N(c->removed), N(c->resized), N(c->died), N(c->configured));
+    for (unsigned v = 0; v < VERBS; v++)
+        printf("%s %s %llu + %llu", v ? "," : "", verb_name((enum verb)v), N(c->cut_in[v]), N(c->killed_in[v]));
+    printf("\n");
 }
 
 /* What the failed world held is left where it is. */
@@ -466,7 +489,7 @@ int main(int argc, char **argv)
     struct arguments a = parse(argc, argv);
     struct total total = {.until_failure = a.until_failure};
     if (a.bad) {
-        fprintf(stderr, "usage: sim_fs [--mode cut|fault|tiny|full|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
+        fprintf(stderr, "usage: sim_fs [--mode cut|fault|tiny|full|change|tour|all] [--seeds N] [--first S] [--seed S] [--until-failure] [--twice] "
                         "[-v] [--zoned draw|none|mixed|all]\n");
         return 2;
     }
@@ -476,7 +499,7 @@ int main(int argc, char **argv)
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
         for (unsigned i = 0; i < VARIANTS; i++) {
             const struct variant *v = &variants[i];
-            bool all = (!a.mode || !strcmp(a.mode, "all")) && !(v->tiny && v->mode == MODE_FAULT);
+            bool all = (!a.mode || !strcmp(a.mode, "all")) && !(v->tiny && v->mode == MODE_FAULT) && !v->tour;
             if (!all && !(a.mode && !strcmp(a.mode, v->name)))
                 continue;
             bool good = a.twice ? run_seed_twice(seed, v, a.zoned, a.verbose, &total)

@@ -10,7 +10,7 @@
  *
  * Files: sim_fs.c (seeds, lives, arguments), sim_fs_model.c (names), sim_fs_data.c (bytes), sim_fs_client.c (operations on
  * names), sim_fs_io.c (operations on data), sim_fs_shared.c, sim_fs_ballast.c, sim_fs_verify.c (after a cut), sim_fs_before.c,
- * sim_fs_chaos.c (faults, disks that come and go).
+ * sim_fs_chaos.c (faults, disks that come and go), sim_fs_verbs.c (changes of the configuration), sim_fs_tour.c (a long way of them).
  */
 #ifndef TESTS_SIM_SIM_FS_H
 #define TESTS_SIM_SIM_FS_H
@@ -164,9 +164,15 @@ struct shared {
 enum mode { MODE_CUT = 1, MODE_FAULT = 2 };
 enum zoned { ZONED_DRAW, ZONED_NONE, ZONED_MIXED, ZONED_ALL };
 
-struct counts {
+enum verb {
+    VERB_ADD, VERB_REMOVE, VERB_REPLACE, VERB_FAILOVER, VERB_OPTIMIZE, VERB_RESIZE, VERB_PAUSE, VERB_RESUME, VERB_CANCEL, VERB_RATE,
+    VERB_OFFLINE, VERB_ONLINE, VERB_SCRUB, VERBS
+};
+
+struct counts { /* nothing but numbers that are added up */
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
-    uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized;
+    uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized, died;
+    uint64_t cut_in[VERBS], killed_in[VERBS];
 };
 
 struct model {
@@ -203,6 +209,13 @@ struct model {
     bool calm;              /* all was put right at the end of the last life: nothing may be wrong */
     struct sim_rates rates;
     struct prng chaos;
+    bool tour, touring;     /* a seed of the mode tour; it is not over */
+    uint64_t longest_ns;    /* that a request took */
+    bool dead[DISKS];       /* lost all that it held: no member any more, whatever the pool thinks */
+    /* Changes. */
+    unsigned under; /* verbs that are under way, a bit each */
+    bool calling, doomed;
+    enum verb doom;
     uint16_t member[DISKS]; /* of each disk of the farm: which member of the pool it is; 0: none */
     char problems[20][160]; /* that the check found */
     unsigned problem_count;
@@ -283,7 +296,28 @@ void check_files(struct model *m);
 /* sim_fs_before.c: is the state before the newest one whole? Between lives. */
 bool before_check(struct model *m);
 
+/* sim_fs_verbs.c */
+const char *verb_name(enum verb v);
+void verb_doom(struct model *m); /* this life: it is to be cut within a verb */
+void verb_begin(struct model *m, enum verb v);
+void verb_end(struct model *m, enum verb v, int err);
+void verb_rest(struct model *m);  /* now and then: is none under way any more? */
+void verb_count(struct model *m); /* after a life that was cut */
+void verb_some(struct model *m);  /* a random one */
+
+/* sim_fs_tour.c */
+void tour_disks(struct model *m);
+void tour_run(void *model); /* a task, instead of chaos_run */
+void tour_waited(struct model *m, uint64_t began_ns, const char *what); /* a request is over */
+
 /* sim_fs_chaos.c */
+struct standing {
+    unsigned absent, behind, used;
+    bool healthy; /* and nothing to do */
+};
+void chaos_look(struct model *m, struct standing *st);
+void chaos_print_groups(struct model *m);
+bool chaos_unlucky(int err);
 void chaos_begin(struct model *m);              /* of a seed */
 void chaos_between(struct model *m);            /* lives */
 void chaos_opened(struct model *m);             /* the pool */

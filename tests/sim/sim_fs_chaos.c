@@ -31,6 +31,8 @@ void chaos_begin(struct model *m)
     struct prng *p = &m->w->prng;
     for (unsigned i = 0; i < m->disks; i++)
         m->member[i] = (uint16_t)(i + 1); /* as a new pool numbers them */
+    if (m->tour)
+        return;
     for (unsigned i = 0; i < spares(m); i++) {
         struct sim_disk_options o = {.size_bytes = 144u << 20, .discard = prng_chance(p, 1, 2), .mean_latency_ns = 200000};
         zoned_disk(m, &o, true);
@@ -39,7 +41,7 @@ void chaos_begin(struct model *m)
     m->rates = (struct sim_rates){.read_error = some(p, 4000), .read_error_sticky = some(p, 2000),
                                   .write_error = some(p, 400), .flush_error = some(p, 2000), .rot = some(p, 1000),
                                   .lost_write = some(p, 1000), .misdirected = some(p, 500), .gone = some(p, 200)};
-    if (m->changes)
+    if (m->changes && !prng_chance(p, 1, 3))
         m->rates = (struct sim_rates){0};
     sim_farm_set_budget(m->w->farm, m->failover);
 }
@@ -54,7 +56,7 @@ bool chaos_absent(struct model *m)
 {
     bool absent = false;
     for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
-        absent = absent || (m->member[i] && sim_disk_is_away(sim_farm_disk(m->w->farm, i)));
+        absent = absent || (m->member[i] && (m->dead[i] || sim_disk_is_away(sim_farm_disk(m->w->farm, i))));
     return absent;
 }
 
@@ -77,13 +79,8 @@ void chaos_between(struct model *m)
 
 /* --- what the pool says ---------------------------------------------------------------------------------------------------- */
 
-struct standing {
-    unsigned absent, behind, used;
-    bool healthy; /* and nothing to do */
-};
-
 /* Which disk of the farm is which member; how the members are. */
-static void look(struct model *m, struct standing *st)
+void chaos_look(struct model *m, struct standing *st)
 {
     struct sfs_store *s = m->store;
     enum scalefs_pool_state state;
@@ -116,7 +113,7 @@ static void look(struct model *m, struct standing *st)
 void chaos_opened(struct model *m)
 {
     struct standing st;
-    look(m, &st);
+    chaos_look(m, &st);
     sfs_store_lock(m->store);
     unsigned failover = m->store->pool->config.failover;
     sfs_store_unlock(m->store);
@@ -127,7 +124,7 @@ void chaos_opened(struct model *m)
 /* --- deeds ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Groups that a single failure would hurt, or that hold something on a disk that is not whole. */
-static void print_groups(struct model *m)
+void chaos_print_groups(struct model *m)
 {
     struct sfs_pool *pool = m->store->pool;
     sfs_store_lock(m->store);
@@ -152,7 +149,7 @@ static void print_groups(struct model *m)
 }
 
 /* Errors that a call may end with when a disk fails just now. */
-static bool unlucky(int err)
+bool chaos_unlucky(int err)
 {
     return err == SCALEFS_E_IO || err == SCALEFS_E_GONE || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CORRUPT ||
            err == SCALEFS_E_NOT_A_POOL;
@@ -164,18 +161,53 @@ static void pull(struct model *m, unsigned i)
     if (!m->member[i] || sim_disk_is_away(d) || !may_affect(m, d))
         return;
     trace(m, "chaos: disk %u (member %u) is pulled", i, m->member[i]);
-    if (prng_chance(&m->chaos, 1, 3)) {
+    if (prng_chance(&m->chaos, 1, 3) || (m->doomed && m->doom == VERB_OFFLINE)) {
         struct scalefs_error_info info = {0};
         /* It counts as affected from now on, also when the power goes in the middle of this. */
         sim_disk_make_unreadable(d, 0, 0);
+        verb_begin(m, VERB_OFFLINE);
         int err = sfs_care_offline(m->store, m->member[i], &info);
+        verb_end(m, VERB_OFFLINE, err);
         if (err == SCALEFS_E_SUSPENDED)
-            print_groups(m);
-        if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && !unlucky(err))
+            chaos_print_groups(m);
+        if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && !chaos_unlucky(err))
             wrong(m, "disk %u does not go offline: %s: %s", m->member[i], scalefs_error_text(err), info.text);
     }
     sim_disk_pull(d);
     m->counts.pulled++;
+}
+
+/* As many as the pool bears, at once; some for ever: an empty disk comes back in their place. */
+static void massacre(struct model *m)
+{
+    unsigned count = sim_farm_count(m->w->farm), first = (unsigned)prng_below(&m->chaos, count);
+    for (unsigned n = 0; n < count; n++) {
+        unsigned i = (first + n) % count;
+        struct sim_disk *d = sim_farm_disk(m->w->farm, i);
+        if (!m->member[i] || sim_disk_is_away(d) || !may_affect(m, d))
+            continue;
+        bool dies = prng_chance(&m->chaos, 1, 4);
+        trace(m, "chaos: disk %u (member %u) %s", i, m->member[i], dies ? "dies" : "is pulled");
+        if (dies) {
+            sim_disk_replace(d);
+            m->dead[i] = true;
+            m->counts.died++;
+        }
+        sim_disk_pull(d);
+        m->counts.pulled++;
+    }
+}
+
+static void replace(struct model *m, unsigned old, unsigned spare);
+
+/* Does the pool know that it is gone? */
+static bool is_absent(struct model *m, unsigned i)
+{
+    sfs_store_lock(m->store);
+    const struct sfs_member *member = m->member[i] ? sfs_member_of(m->store->pool, m->member[i]) : NULL;
+    bool absent = member && !member->disk;
+    sfs_store_unlock(m->store);
+    return absent;
 }
 
 static void bring_back(struct model *m, unsigned i)
@@ -183,6 +215,11 @@ static void bring_back(struct model *m, unsigned i)
     struct sim_disk *d = sim_farm_disk(m->w->farm, i);
     struct sfs_disk *handle;
     struct scalefs_error_info info = {0};
+    if (m->dead[i]) {
+        if (is_absent(m, i))
+            replace(m, i, i);
+        return;
+    }
     if (sim_disk_is_away(d)) {
         sim_disk_return(d);
         m->counts.returned++;
@@ -190,11 +227,13 @@ static void bring_back(struct model *m, unsigned i)
     if (!m->member[i] || world_open_disk(m->w, i, &handle))
         return; /* its old handle is not yet closed */
     trace(m, "chaos: disk %u (member %u) comes back", i, m->member[i]);
+    verb_begin(m, VERB_ONLINE);
     int err = sfs_care_online(m->store, handle, &info);
+    verb_end(m, VERB_ONLINE, err);
     if (!err)
         return;
     handle->ops->close(handle);
-    if (!unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_EXIST && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT)
+    if (!chaos_unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_EXIST && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT)
         wrong(m, "disk %u (member %u) does not come back: %s: %s", i, m->member[i], scalefs_error_text(err), info.text);
 }
 
@@ -212,182 +251,42 @@ static void replace(struct model *m, unsigned old, unsigned spare)
 {
     struct sfs_disk *handle;
     struct scalefs_error_info info = {0};
-    /* What it takes over from a good disk must be as safe as it was there. */
-    if (!m->member[old] || m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) ||
-        world_open_disk(m->w, spare, &handle))
+    /* What it takes over from a good disk must be as safe as it was there. One that is dead is no worse than before. */
+    bool itself = old == spare && m->dead[old];
+    if (itself)
+        sim_disk_return(sim_farm_disk(m->w->farm, old));
+    else if (!m->member[old] || m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)))
+        return;
+    if (world_open_disk(m->w, spare, &handle))
         return;
     trace(m, "chaos: disk %u (member %u) is replaced by disk %u", old, m->member[old], spare);
     uint16_t index = m->member[old];
+    verb_begin(m, VERB_REPLACE);
     int err = sfs_care_replace(m->store, index, handle, &info);
+    verb_end(m, VERB_REPLACE, err);
     if (!err) {
+        if (itself)
+            m->dead[old] = false;
         note_heir(m, index, spare);
         m->counts.replaced++;
         return;
     }
     handle->ops->close(handle);
-    if (!unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC && err != SCALEFS_E_TOO_SMALL)
+    if (!chaos_unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC && err != SCALEFS_E_TOO_SMALL)
         wrong(m, "disk %u (member %u) cannot be replaced: %s: %s", old, m->member[old], scalefs_error_text(err), info.text);
-}
-
-/* --- changes of the configuration --- */
-
-/* So many failures are borne at any moment of the change: the fewer of before and after. */
-static void follow(struct model *m)
-{
-    sfs_store_lock(m->store);
-    unsigned failover = m->store->pool->config.failover;
-    sfs_store_unlock(m->store);
-    if (failover < m->failover)
-        m->failover = failover;
-    sim_farm_set_budget(m->w->farm, m->failover);
-}
-
-static bool refused(int err)
-{
-    return err == SCALEFS_E_TOO_FEW || err == SCALEFS_E_NOSPC || err == SCALEFS_E_BUSY || err == SCALEFS_E_SUSPENDED ||
-           err == SCALEFS_E_NOENT || unlucky(err);
-}
-
-static void add_disk(struct model *m, unsigned spare)
-{
-    struct sfs_disk *handle;
-    struct scalefs_error_info info = {0};
-    struct standing st;
-    if (m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) || world_open_disk(m->w, spare, &handle))
-        return;
-    int err = sfs_care_add(m->store, &handle, NULL, 1, &info);
-    trace(m, "chaos: disk %u is added: %s", spare, scalefs_error_name(err));
-    if (!err) {
-        look(m, &st);
-        m->counts.added++;
-    } else if (!refused(err)) {
-        wrong(m, "disk %u cannot be added: %s: %s", spare, scalefs_error_text(err), info.text);
-    }
-}
-
-static void remove_disk(struct model *m, unsigned i)
-{
-    struct scalefs_error_info info = {0};
-    if (!m->member[i])
-        return;
-    int failover = prng_chance(&m->chaos, 1, 3) ? (int)prng_below(&m->chaos, 3) : -1;
-    int err = sfs_care_remove(m->store, m->member[i], failover, &info);
-    trace(m, "chaos: disk %u (member %u) is removed, failover %d: %s", i, m->member[i], failover, scalefs_error_name(err));
-    m->counts.removed += !err;
-    follow(m);
-    if (err && !refused(err))
-        wrong(m, "disk %u cannot be removed: %s: %s", i, scalefs_error_text(err), info.text);
-}
-
-static void configure(struct model *m)
-{
-    struct scalefs_error_info info = {0};
-    int failover = prng_chance(&m->chaos, 2, 3) ? (int)prng_below(&m->chaos, 4) : -1;
-    int optimize = prng_chance(&m->chaos, 1, 2) ? (int)prng_below(&m->chaos, 5) * 25 : -1;
-    int err = sfs_care_configure(m->store, failover, optimize, &info);
-    trace(m, "chaos: failover %d, optimize %d: %s", failover, optimize, scalefs_error_name(err));
-    m->counts.configured += !err;
-    if (err == SCALEFS_E_SUSPENDED && m->verbose)
-        print_groups(m);
-    follow(m);
-    if (err && !refused(err))
-        wrong(m, "failover %d, optimize %d: %s: %s", failover, optimize, scalefs_error_text(err), info.text);
-}
-
-/* Changes that are going on are halted, slowed down, taken back. */
-static void steer(struct model *m)
-{
-    struct prng *p = &m->chaos;
-    struct scalefs_error_info info = {0};
-    struct scalefs_task_status tasks[16];
-    size_t count;
-    sfs_care_tasks(m->store, tasks, 16, &count);
-    unsigned task = count && prng_chance(p, 1, 2) ? tasks[prng_below(p, count)].id : 0, what = (unsigned)prng_below(p, 5);
-    int err = what == 0   ? sfs_care_pause(m->store, task, &info)
-              : what == 1 ? sfs_care_cancel(m->store, task, &info)
-              : what == 2 ? sfs_care_limit(m->store, prng_chance(p, 1, 2) ? 0 : 1u << (17 + prng_below(p, 10)), &info)
-                          : sfs_care_resume(m->store, task, &info);
-    trace(m, "chaos: pause, cancel, rate, resume: %u of task %u: %s", what, task, scalefs_error_name(err));
-    follow(m);
-    if (err && err != SCALEFS_E_INVAL && !refused(err))
-        wrong(m, "task %u, %u: %s: %s", task, what, scalefs_error_text(err), info.text);
-}
-
-/* The disk is cut to what the pool uses of it, unless that is being changed just now. */
-static bool cut(struct model *m, unsigned i, uint64_t size)
-{
-    sfs_store_lock(m->store);
-    const struct sfs_member *member = sfs_member_of(m->store->pool, m->member[i]);
-    bool may = member && member->disk && member->record.size == size && member->record.wanted_size == size && !m->store->care->busy;
-    if (may)
-        sim_disk_resize(sim_farm_disk(m->w->farm, i), size);
-    sfs_store_unlock(m->store);
-    if (may)
-        trace(m, "chaos: disk %u is cut to %llu", i, N(size));
-    return may;
-}
-
-/* A member becomes larger (the disk does, too) or smaller; a disk is cut when the pool says that it may be. */
-static void resize(struct model *m, unsigned i)
-{
-    struct prng *p = &m->chaos;
-    struct scalefs_error_info info = {0};
-    struct sim_disk *d = sim_farm_disk(m->w->farm, i);
-    uint64_t size = 0, wanted = 0, most = 256ull << 20;
-    sfs_store_lock(m->store);
-    const struct sfs_member *member = m->member[i] ? sfs_member_of(m->store->pool, m->member[i]) : NULL;
-    bool may = member && member->disk && member->record.layout == SFS_LAYOUT_CONVENTIONAL;
-    if (may) {
-        size = member->record.size;
-        wanted = member->record.wanted_size;
-    }
-    sfs_store_unlock(m->store);
-    if (!may)
-        return;
-    unsigned what = (unsigned)prng_below(p, 3);
-    if (what == 0 && sim_disk_size(d) < most)
-        sim_disk_resize(d, sim_disk_size(d) + (1 + prng_below(p, 16)) * (2u << 20));
-    if (what == 1 && size == wanted && sim_disk_size(d) > size && sfs_care_idle(m->store) && cut(m, i, size))
-        return;
-    uint64_t bytes = what == 0 ? 0 : size * (50 + prng_below(p, 50)) / 100 / 4096 * 4096;
-    int err = sfs_care_resize(m->store, m->member[i], bytes, &info);
-    trace(m, "chaos: disk %u (member %u) is resized to %llu: %s", i, m->member[i], N(bytes), scalefs_error_name(err));
-    m->counts.resized += !err;
-    if (err && err != SCALEFS_E_TOO_SMALL && !refused(err))
-        wrong(m, "disk %u is not resized: %s: %s", i, scalefs_error_text(err), info.text);
-}
-
-static void change(struct model *m)
-{
-    struct prng *p = &m->chaos;
-    unsigned i = (unsigned)prng_below(p, sim_farm_count(m->w->farm));
-    switch (prng_below(p, 5)) {
-    case 4:
-        resize(m, i);
-        break;
-    case 3:
-        steer(m);
-        break;
-    case 0:
-        add_disk(m, i);
-        break;
-    case 1:
-        remove_disk(m, i);
-        break;
-    default:
-        configure(m);
-    }
 }
 
 static void scrub(struct model *m, enum scalefs_scrub_verb verb)
 {
     struct scalefs_error_info info = {0};
+    verb_begin(m, VERB_SCRUB);
     int err = sfs_care_scrub(m->store, verb, &info);
+    verb_end(m, VERB_SCRUB, err);
     trace(m, "chaos: scrub %d: %s", (int)verb, scalefs_error_name(err));
     m->counts.scrubs += !err && verb == SCALEFS_SCRUB_START;
     if (err == SCALEFS_E_NOSPC || err == SCALEFS_E_SUSPENDED)
-        print_groups(m);
-    if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !unlucky(err))
+        chaos_print_groups(m);
+    if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !chaos_unlucky(err))
         wrong(m, "scrub: %s: %s", scalefs_error_text(err), info.text);
 }
 
@@ -397,7 +296,10 @@ static void clean_spares(struct model *m)
     for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++) {
         struct sim_disk *d = sim_farm_disk(m->w->farm, i);
         struct sfs_disk *handle;
-        if (m->member[i] || !sim_disk_stored_pages(d))
+        if (m->member[i])
+            continue;
+        m->dead[i] = false;
+        if (!sim_disk_stored_pages(d) && !sim_disk_is_away(d))
             continue;
         sim_disk_return(d);
         if (sim_disk_open(d, m->w->env, &handle))
@@ -421,7 +323,7 @@ static void deed(struct model *m)
     struct prng *p = &m->chaos;
     struct standing st;
     unsigned count = sim_farm_count(m->w->farm), i = (unsigned)prng_below(p, count), j = (unsigned)prng_below(p, count);
-    look(m, &st);
+    chaos_look(m, &st);
     if (st.healthy && m->changes) {
         sfs_store_lock(m->store);
         m->failover = m->store->pool->config.failover;
@@ -431,7 +333,20 @@ static void deed(struct model *m)
     if (st.healthy)
         new_epoch(m);
     if (m->changes && prng_chance(p, 1, 2)) {
-        change(m);
+        verb_some(m);
+        return;
+    }
+    if (m->doomed && prng_chance(p, 1, 2) && (m->doom == VERB_OFFLINE || m->doom == VERB_ONLINE || m->doom == VERB_REPLACE)) {
+        if (m->doom == VERB_REPLACE)
+            replace(m, i, j);
+        else if (st.absent)
+            bring_back(m, i);
+        else
+            pull(m, i);
+        return;
+    }
+    if (m->changes && prng_chance(p, 1, 12)) {
+        massacre(m);
         return;
     }
     switch (prng_below(p, 8)) {
@@ -478,7 +393,7 @@ static void not_calm(struct model *m, const struct standing *st)
         fprintf(stderr, "# task %u: kind %d, state %d, disk %u, %llu of %llu, %s\n", tasks[i].id, (int)tasks[i].kind,
                 (int)tasks[i].state, tasks[i].disk, N(tasks[i].bytes_done), N(tasks[i].bytes_total),
                 tasks[i].reason);
-    print_groups(m);
+    chaos_print_groups(m);
     wrong(m, "the pool does not become healthy: state %d, %u failures left of %u, %u disks absent, %u behind, %s: %s",
           (int)state, left, m->failover, st->absent, st->behind, sfs_care_idle(m->store) ? "idle" : "busy",
           action);
@@ -489,7 +404,7 @@ static void settle(struct model *m)
 {
     struct standing st;
     for (unsigned tries = 0; tries < PATIENCE_S * 10; tries++) {
-        look(m, &st);
+        chaos_look(m, &st);
         if (st.healthy)
             return;
         for (unsigned i = 0; i < sim_farm_count(m->w->farm) && st.absent; i++)
@@ -537,7 +452,7 @@ void chaos_calm(struct model *m)
     go_on(m);
     settle(m);
     scrub_all(m);
-    look(m, &st);
+    chaos_look(m, &st);
     new_epoch(m);
     sfs_store_lock(m->store);
     uint64_t lost = m->store->pool->config.extents_lost;

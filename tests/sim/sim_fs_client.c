@@ -426,8 +426,8 @@ void client_run(void *arg)
     struct model *m = t->m;
     struct client *c = t->c;
     struct prng *p = &c->prng;
-    for (unsigned i = 0; i < m->ops_each; i++) {
-        uint64_t r = prng_below(p, 100);
+    for (unsigned i = 0; i < m->ops_each || m->touring; i++) {
+        uint64_t r = prng_below(p, 100), began = sim_env_now(m->w->sim);
         if (r < 34)
             change_names(m, c);
         else if (r < 72)
@@ -436,13 +436,20 @@ void client_run(void *arg)
             shared_step(m, c);
         else
             look(m, c);
+        tour_waited(m, began, "an operation");
+        began = sim_env_now(m->w->sim);
         if (m->ballast_count && prng_chance(p, 1, 3))
             ballast_step(m, c);
+        tour_waited(m, began, "many small ones");
+        began = sim_env_now(m->w->sim);
         if (prng_chance(p, 1, m->sync_every))
             io_sync(m, c);
+        tour_waited(m, began, "a sync");
         if (prng_chance(p, 1, 30))
             sfs_task_sleep(m->w->env, prng_below(p, 800000000));
         note_progress(m);
+        if (m->changes)
+            verb_rest(m);
     }
     m->running--;
 }

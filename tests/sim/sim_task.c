@@ -232,6 +232,11 @@ _Noreturn void sim_env_cut(struct sim_env *sim)
     sim_stop(sim, SIM_CUT);
 }
 
+void sim_env_cut_in(struct sim_env *sim, uint64_t ios)
+{
+    sim->options.cut_at_io = sim->ios + ios;
+}
+
 void sim_env_count_io(struct sim_env *sim)
 {
     if (++sim->ios == sim->options.cut_at_io && sim->current)

@@ -94,6 +94,7 @@ enum sim_end world_live(struct world *w, const struct world_life *life)
         .cut_at_io = life->cut_at_io,
         .cut_at_step = life->cut_at_step,
         .cut_after_ns = life->cut_after_ns,
+        .steady = life->steady,
         .verbose = life->verbose,
         .quiet = life->quiet,
     };

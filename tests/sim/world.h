@@ -42,6 +42,7 @@ struct world_life {
     void *arg;
     uint64_t cut_at_io, cut_at_step, cut_after_ns; /* 0: none; see sim_env.h */
     bool kill;  /* a cut is the end of the process, the machine runs on */
+    bool steady; /* see sim_env.h */
     bool quiet; /* trouble is expected: no reports */
     uint64_t max_steps, max_ns; /* 0: sim_env.h's */
     unsigned verbose;
