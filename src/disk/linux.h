@@ -26,6 +26,7 @@ struct sfs_linux_disk {
     bool read_only;
     bool in_memory;    /* on tmpfs: every call is a copy, nothing to overlap */
     uint64_t flush_ns; /* how long flushes take here, a moving mean (relaxed) */
+    uint64_t read_ns;  /* the same of small reads that are made one by one */
 };
 
 extern const struct sfs_disk_ops sfs_linux_ring_ops, sfs_linux_thread_ops;

@@ -14,11 +14,17 @@
  * not gain from the ring (`direct`) are carried out by the waiting task while the others are in
  * flight.
  *
+ * A disk that answers within microseconds has done so before a processor that went to sleep is awake
+ * again. So whoever reads a little from such a disk, and nothing else, stays awake for the answer
+ * (`read_awake`): one reader at a time, not where there is one processor alone, and not for a while
+ * after it noticed that others want this one.
+ *
  * Where no ring can be had (too many open files, no memory) the requests are carried out at once,
  * by blocking calls: slower, and as correct.
  */
 #include <errno.h>
 #include <liburing.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "disk/linux.h"
@@ -27,6 +33,11 @@
 #define KEPT 32   /* free rings beyond this many are closed */
 #define FAST_FLUSH                                                                                 \
     60000 /* ns: a flush faster than this is not worth the wake-up of a kernel worker */
+
+/* Of reads that are waited for awake: bytes at most, how fast they were of late, for how long, what is no longer the
+ * disk's time but another's on this processor, and for how long that is left alone, at first and at last. */
+enum { SMALL_READ = 64 * 1024, FAST_READ = 80000, AWAKE_NS = 100000, INTERRUPTED_NS = 40000 };
+enum { CALM_NS = 1000000, LONG_CALM_NS = 100000000 };
 
 struct ring {
     struct io_uring uring;
@@ -40,6 +51,8 @@ struct sfs_linux_rings {
     struct sfs_mutex mutex;
     struct ring *free;
     unsigned free_count;
+    bool may_stay_awake, awake; /* more than one processor; a reader does at the moment (atomic) */
+    uint64_t calm_until, calm_ns; /* no reader does before; and the next time so long (relaxed) */
 };
 
 static struct ring *open_ring(struct sfs_env *env)
@@ -108,6 +121,7 @@ struct sfs_linux_rings *sfs_linux_rings_create(struct sfs_env *env)
         return NULL;
     }
     rings->env = env;
+    rings->may_stay_awake = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     sfs_mutex_init(&rings->mutex, env);
     give_ring(rings, first);
     return rings;
@@ -267,11 +281,88 @@ static void ring_wait(struct sfs_disk *d, struct sfs_io_batch *batch)
     *slot = NULL;
 }
 
+/* --- one small read --- */
+
+static bool fast(struct sfs_linux_disk *disk, const struct sfs_linux_rings *rings, uint64_t now)
+{
+    return rings->may_stay_awake && __atomic_load_n(&disk->read_ns, __ATOMIC_RELAXED) < FAST_READ &&
+           now >= __atomic_load_n(&rings->calm_until, __ATOMIC_RELAXED);
+}
+
+/* The disk was not done, or another had the processor: that one is let alone twice as long as the last time. */
+static void calm_down(struct sfs_linux_rings *rings, uint64_t now)
+{
+    uint64_t calm = __atomic_load_n(&rings->calm_ns, __ATOMIC_RELAXED);
+    calm = calm ? calm * 2 < LONG_CALM_NS ? calm * 2 : LONG_CALM_NS : CALM_NS;
+    __atomic_store_n(&rings->calm_ns, calm, __ATOMIC_RELAXED);
+    __atomic_store_n(&rings->calm_until, now + calm, __ATOMIC_RELAXED);
+}
+
+/* The one completion that is under way in the ring; the number of bytes, or the negative errno. */
+static int await_one(struct sfs_linux_rings *rings, struct ring *ring)
+{
+    struct io_uring_cqe *cqe;
+    uint64_t now = sfs_now_ns(rings->env), until = now + AWAKE_NS;
+    bool found = false, alone = true;
+    int r = io_uring_submit(&ring->uring);
+    while (r == 1 && alone && now < until && !(found = !io_uring_peek_cqe(&ring->uring, &cqe))) {
+        uint64_t before = now;
+        now = sfs_now_ns(rings->env);
+        alone = now - before < INTERRUPTED_NS;
+    }
+    if (found)
+        __atomic_store_n(&rings->calm_ns, 0, __ATOMIC_RELAXED);
+    else
+        calm_down(rings, now);
+    while (!found) {
+        r = io_uring_submit_and_wait(&ring->uring, 1);
+        found = !io_uring_peek_cqe(&ring->uring, &cqe);
+        if (!found && r < 0 && r != -EINTR)
+            sfs_task_sleep(rings->env, 1000000); /* the kernel is short of memory: it passes */
+    }
+    r = cqe->res;
+    io_uring_cqe_seen(&ring->uring, cqe);
+    return r;
+}
+
+static int read_awake(struct sfs_linux_rings *rings, struct sfs_linux_disk *disk, struct sfs_io *io)
+{
+    struct ring *ring = take_ring(rings);
+    int got = 0;
+    if (ring) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+        SFS_ASSERT(sqe); /* nothing is under way in a free ring */
+        io->backend[0] = 0;
+        prepare(sqe, io);
+        got = await_one(rings, ring);
+        give_ring(rings, ring);
+    }
+    if (got > 0 && (uint64_t)got == io->len)
+        return SCALEFS_OK;
+    return sfs_linux_run_from(disk, io, 0); /* what it makes of an error counts */
+}
+
+static int ring_run(struct sfs_disk *d, struct sfs_io *io)
+{
+    struct sfs_linux_disk *disk = (struct sfs_linux_disk *)d;
+    struct sfs_linux_rings *rings = disk->shared->rings;
+    if (io->op != SFS_IO_READ || io->len > SMALL_READ || disk->in_memory)
+        return sfs_linux_run(d, io);
+    uint64_t start = sfs_now_ns(d->env), mean = __atomic_load_n(&disk->read_ns, __ATOMIC_RELAXED);
+    bool awake = fast(disk, rings, start) && !__atomic_exchange_n(&rings->awake, true, __ATOMIC_ACQUIRE);
+    int r = awake ? read_awake(rings, disk, io) : sfs_linux_run(d, io);
+    if (awake)
+        __atomic_store_n(&rings->awake, false, __ATOMIC_RELEASE);
+    uint64_t took = sfs_now_ns(d->env) - start;
+    __atomic_store_n(&disk->read_ns, mean - mean / 8 + took / 8, __ATOMIC_RELAXED);
+    return r;
+}
+
 const struct sfs_disk_ops sfs_linux_ring_ops = {
     .submit = ring_submit,
     .kick = ring_kick,
     .wait = ring_wait,
-    .run = sfs_linux_run,
+    .run = ring_run,
     .info = sfs_linux_info,
     .write_pointer = sfs_linux_write_pointer,
     .close = sfs_linux_close,

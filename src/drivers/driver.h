@@ -58,6 +58,7 @@ struct driver {
     atomic_bool lively;         /* the last request came soon after an answer */
     _Atomic uint64_t answered;  /* when the last answer went (monotonic ns) */
     _Atomic uint64_t calm_until; /* nobody lingers before (monotonic ns) */
+    _Atomic uint64_t calm_ns;    /* how long that is: twice as long each time, until a request is found */
     atomic_uint busy;           /* at a request */
     atomic_uint in_turn;        /* so many requests came one after the other, from */
     atomic_uint caller;         /* this thread */

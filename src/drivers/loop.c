@@ -29,7 +29,7 @@
 #include "drivers/driver.h"
 
 enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
-enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 100000000, SLICE_NS = 100000 };
+enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 1000000, LONG_CALM_NS = 100000000, SLICE_NS = 100000 };
 enum { IN_TURN = 16, WATCH_NS = 1000000, WATCHES = 20, PARKED_NS = 100000000 };
 
 static int start_worker(struct driver *d);
@@ -93,6 +93,15 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Others want the processor: they are let alone, twice as long as the last time. */
+static void calm_down(struct driver *d, uint64_t now)
+{
+    uint64_t calm = atomic_load(&d->calm_ns);
+    calm = calm ? calm * 2 < LONG_CALM_NS ? calm * 2 : LONG_CALM_NS : CALM_NS;
+    atomic_store(&d->calm_ns, calm);
+    atomic_store(&d->calm_until, now + calm);
+}
+
 /* Looks for the next request without sleeping. Nobody waits for the answer to a WRITE: the kernel writes from its cache. */
 static void linger(struct driver *d, const struct fuse_in_header *last)
 {
@@ -105,11 +114,13 @@ static void linger(struct driver *d, const struct fuse_in_header *last)
         uint64_t before = now;
         now = now_ns();
         if (now - before > INTERRUPTED_NS) { /* another had the processor meanwhile */
-            atomic_store(&d->calm_until, now + CALM_NS);
+            calm_down(d, now);
             break;
         }
     }
-    if (!found)
+    if (found)
+        atomic_store(&d->calm_ns, 0);
+    else
         atomic_store(&d->lively, false);
     atomic_store(&d->lingers, false);
 }
