@@ -406,7 +406,7 @@ int sfs_group_number_row(struct sfs_pool *pool, struct sfs_group *group, uint32_
     if (*row != SFS_NONE32)
         return SCALEFS_OK;
     SFS_ASSERT(group->promised);
-    if (group->closed || group->record.state != SFS_GROUP_OPEN)
+    if (group->moving || group->closed || group->record.state != SFS_GROUP_OPEN)
         return SCALEFS_E_CHANGED;
     sfs_group_unpromise_row(pool, group);
     return sfs_group_take_row(pool, group, row);
