@@ -381,6 +381,9 @@ struct sfs_row_image {
  * `bad` which units cannot be used); SUSPENDED when it could if the absent disks were there; NOENT, CHANGED: no such
  * group or row any more. k = 1 classes other than data: only reads; the caller verifies the copies. */
 int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, struct sfs_row_image *image);
+/* The same for one row, for whom wants what it holds and not whether all of it is right: reads k columns where these suffice. Then `missing`
+ * has the others, too. */
+int sfs_row_read_few(struct sfs_pool *pool, uint32_t group, uint32_t row, struct sfs_row_image *image);
 void sfs_row_image_free(struct sfs_pool *pool, struct sfs_row_image *image);
 /* Rebuilds the data units in `erased` from the others of the image without looking at sums, into `out` (k units
  * contiguous). false when more than m. For trying combinations against an extent's checksum. */

@@ -32,8 +32,22 @@ void sfs_row_image_free(struct sfs_pool *pool, struct sfs_row_image *image)
     memset(image, 0, sizeof *image);
 }
 
-/* Reads all columns; where they stand goes to `targets`. */
-static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows,
+/* The columns beyond the first k that hold what was written. None where k of an older write could agree with one another, or where so
+ * many are not to be had. */
+static uint64_t not_needed(const struct sfs_group_record *g, const struct sfs_target *targets)
+{
+    uint64_t rest = 0;
+    unsigned have = 0;
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++) {
+        bool take = have < g->k && targets[c].disk && targets[c].standing == SFS_CURRENT;
+        have += take;
+        rest |= take ? 0 : bit(c);
+    }
+    return g->class == SFS_CLASS_DATA && g->m < g->k && have == g->k ? rest : 0;
+}
+
+/* Reads all columns, or as few as suffice; where they stand goes to `targets`. */
+static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, bool few,
                       struct sfs_row_image *image, struct sfs_target targets[SFS_COLUMNS_MAX])
 {
     struct sfs_io ios[SFS_COLUMNS_MAX];
@@ -59,8 +73,9 @@ static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint3
     bool there = sfs_group_resolve(pool, group, row, rows, g, targets) && (unsigned)g->k + g->m == columns;
     unsigned epoch = sfs_pool_io_begin(pool);
     sfs_mutex_unlock(&pool->lock);
+    uint64_t left_out = few && there ? not_needed(g, targets) : 0;
     for (unsigned c = 0; c < columns && there; c++)
-        ios[c] = (struct sfs_io){.disk = targets[c].disk, .op = SFS_IO_READ, .len = image->unit_bytes,
+        ios[c] = (struct sfs_io){.disk = left_out & bit(c) ? NULL : targets[c].disk, .op = SFS_IO_READ, .len = image->unit_bytes,
                                  .buf = image->units[c], .offset = sfs_unit_offset(g, &targets[c], row)};
     if (there)
         sfs_io_run(pool->env, ios, columns);
@@ -314,7 +329,7 @@ int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t r
                  struct sfs_row_image *image)
 {
     struct sfs_target targets[SFS_COLUMNS_MAX];
-    int err = read_units(pool, group, row, rows, image, targets);
+    int err = read_units(pool, group, row, rows, false, image, targets);
     if (err)
         return err;
     const struct sfs_group_record *g = &image->group;
@@ -332,6 +347,19 @@ int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t r
         hopeless &= targets[c].waits ? ~bit(c) : ~0ull;
     return bits(image->missing) > g->m && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED
                                                                                  : SCALEFS_E_CORRUPT;
+}
+
+int sfs_row_read_few(struct sfs_pool *pool, uint32_t group, uint32_t row, struct sfs_row_image *image)
+{
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    int err = read_units(pool, group, row, 1, true, image, targets);
+    if (err)
+        return err;
+    if (image->group.class == SFS_CLASS_DATA && find_summary(pool, image, targets) && !image->bad && !image->doubtful &&
+        repair(pool, image) == SCALEFS_OK)
+        return SCALEFS_OK;
+    sfs_row_image_free(pool, image);
+    return sfs_row_read(pool, group, row, 1, image);
 }
 
 bool sfs_row_try(struct sfs_pool *pool, const struct sfs_row_image *image, uint64_t erased, uint8_t *out)

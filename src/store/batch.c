@@ -10,7 +10,9 @@
 #include "store/internal.h"
 #include "store/move.h"
 
-#define TAIL_BYTES (124u << 10)
+#define SHORT_BYTES (124u << 10)    /* of extents: with the summary, and with others, they fill rows of all lengths */
+#define SHORTENED_LEAST (32u << 10)
+#define LEAST_PART (2u * SFS_BLOCK) /* for less, an extent is not cut: a row is as good as full */
 #define IN_FLIGHT 3 /* rows being written while the next is filled */
 
 struct taken {
@@ -21,12 +23,13 @@ struct taken {
 struct sfs_batch {
     struct sfs_store *s;
     unsigned temperature;
-    bool use_reserve, pad;
+    bool use_reserve, pad, whole;
     int error;
     uint8_t compression;
     int level;
     uint32_t record, skip_compress;
     uint64_t expected; /* raw bytes still to come; 0: unknown */
+    unsigned records;  /* extents of full length so far */
 
     struct sfs_piece *pieces;
     size_t count, cap;
@@ -85,6 +88,7 @@ void sfs_batch_whole(struct sfs_batch *b, uint32_t bytes)
     SFS_ASSERT(bytes <= SFS_EXTENT_MOVABLE); /* any row has room for it */
     if (b->record < bytes)
         b->record = bytes;
+    b->whole = true;
 }
 
 void sfs_batch_pad(struct sfs_batch *b)
@@ -349,20 +353,25 @@ static int gather_again(struct sfs_batch *b)
     return err;
 }
 
+/* Extents are not cut when they move, into rows of whatever length less a summary. Rows that held records alone would make others with
+ * large gaps: copies, one record each, and nothing in the third of the row that is left. With as many extents that are a summary
+ * shorter all rows can be filled. A tail lands, and moves later. */
+static uint32_t cut(struct sfs_batch *b, uint32_t len)
+{
+    uint32_t most = b->record < SFS_EXTENT_MOVABLE ? b->record : SFS_EXTENT_MOVABLE;
+    if (len < most || b->whole)
+        return len < most ? len : most;
+    bool shorter = (b->expected > 0 && b->expected < room(b)) || b->records++ % 2;
+    return !shorter || most < SHORTENED_LEAST ? most : most > 2 * SHORT_BYTES ? SHORT_BYTES : most - SFS_BLOCK;
+}
+
 static int add_data(struct sfs_batch *b, const uint8_t *data, uint32_t len, const struct sfs_entry *owner, uint32_t *raw)
 {
     struct sfs_store *s = b->s;
-    if (len > b->record)
-        len = b->record;
-    if (len > SFS_EXTENT_MOVABLE)
-        len = SFS_EXTENT_MOVABLE;
-    int err = have_room(b, len, SFS_BLOCK);
+    int err = have_room(b, len < b->record ? len : b->record, LEAST_PART);
     if (err)
         return err;
-    /* A tail lands, and moves into a row later as it is: two, three or four of such parts fill a row, of whole records
-     * one less with a large gap. */
-    if (b->expected > 0 && b->expected < room(b) && len > TAIL_BYTES)
-        len = TAIL_BYTES;
+    len = cut(b, len);
     uint32_t n = compress_part(b, data, &len);
     if (n == 0 && len > room(b)) {
         len = room(b) & ~(SFS_BLOCK - 1);

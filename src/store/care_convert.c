@@ -11,6 +11,7 @@
 #include "pool/placement.h"
 #include "store/move.h"
 
+#define TOGETHER_MOST 8u /* groups that are emptied at a time */
 #define GAIN_LEAST 20u /* a wider layout is worth the writing when it saves 1/20 of the space */
 
 /* --- what is wanted --- */
@@ -99,6 +100,11 @@ static bool rest_is_whole(struct sfs_pool *pool, const struct sfs_group *g)
     return true;
 }
 
+bool sfs_care_parity_over(struct sfs_pool *pool, const struct sfs_group *g)
+{
+    return g->record.m > most(pool, g->record.class) && rest_is_whole(pool, g);
+}
+
 enum fit { FIT_GOOD, FIT_DROP, FIT_ADD, FIT_EMPTY, FIT_WIDTH };
 
 static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
@@ -110,7 +116,7 @@ static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
         return FIT_GOOD;
     if (g->record.state == SFS_GROUP_EVACUATING)
         return g->count.live > 0 ? FIT_EMPTY : FIT_GOOD;
-    if (g->record.m > most(pool, class) && rest_is_whole(pool, g))
+    if (sfs_care_parity_over(pool, g))
         return FIT_DROP;
     unsigned m = sfs_care_parity(pool, class);
     if (m && is_doubled(pool, &g->record))
@@ -303,32 +309,114 @@ static uint64_t live_now(struct sfs_pool *pool, const struct sfs_group_record *r
     return g && g->record.generation == r->generation ? g->count.live : 0;
 }
 
-/* Live bytes; the work on it begins. */
-static uint64_t live_of(struct sfs_care *care, const struct sfs_group_record *r)
+/* One more group of data that is to be emptied for the same task; NULL: none that could be now. What is to be emptied takes nothing any
+ * more, so not where room is scarce. locked */
+static struct sfs_group *another(struct sfs_care *care, const struct sfs_group_record *taken, unsigned count)
+{
+    struct sfs_pool *pool = care->s->pool;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        struct sfs_group *g = pool->groups[i];
+        enum fit fit = g && g->record.class == SFS_CLASS_DATA && !g->moving && g->count.live ? fit_of(care, g) : FIT_GOOD;
+        bool fits = (fit == FIT_EMPTY || fit == FIT_WIDTH) && !g->record.sequential && !is_paused(care, g) && !is_roomless(care, g);
+        unsigned task = fits ? sfs_care_moves_for(pool, g) : 0;
+        for (unsigned t = 0; t < count && fits; t++)
+            fits = taken[t].generation != g->record.generation;
+        if (!fits || (task ? task : SFS_CARE_CONVERT) != care->active ||
+            (g->record.state != SFS_GROUP_EVACUATING && sfs_groups_unallocated(pool) < 4 * g->count.live))
+            continue;
+        sfs_group_evacuate(care->s, g);
+        if (g->in_flight <= g->pins)
+            return g;
+    }
+    return NULL;
+}
+
+/* Groups that are emptied together, and what lives in them when they are taken. */
+struct together {
+    struct sfs_group_record of[TOGETHER_MOST];
+    uint64_t live[TOGETHER_MOST];
+    unsigned count;
+    uint32_t rows[SFS_EMPTY_ROWS];
+    size_t row_count;
+    bool more; /* there is more to be emptied */
+};
+
+/* Live rows of group i, as many as there is room for. */
+static int take_rows(struct sfs_care *care, struct together *t, unsigned i, struct sfs_rows *list)
+{
+    struct sfs_row_state *states;
+    *list = (struct sfs_rows){t->of[i].group, t->rows + t->row_count, 0};
+    t->more = false;
+    int err = sfs_care_states(care->s, &t->of[i], &states);
+    if (err)
+        return err == SCALEFS_E_NOENT && i ? SCALEFS_OK : err; /* it is empty by now */
+    for (uint32_t row = 0; row < t->of[i].rows && !t->more; row++) {
+        t->more = states[row].live && t->row_count == SFS_EMPTY_ROWS;
+        if (states[row].live && !t->more) {
+            t->rows[t->row_count++] = row;
+            list->count++;
+        }
+    }
+    sfs_free(care->s->env, states);
+    return SCALEFS_OK;
+}
+
+/* Some of the live rows of a group of data, and when these are all, of others: what comes from several groups fills rows together, so
+ * that there is but one last one that is not full. *last: all of the first group. */
+static int evacuate_data(struct sfs_care *care, struct together *t, uint64_t *bytes, bool *last)
 {
     struct sfs_store *s = care->s;
-    sfs_store_lock(s);
-    const struct sfs_group *g = sfs_group_of(s->pool, r->group);
-    unsigned task = g ? sfs_care_moves_for(s->pool, g) : 0;
-    uint64_t live = live_now(s->pool, r);
-    sfs_care_begin(care, task ? task : SFS_CARE_CONVERT);
-    sfs_store_unlock(s);
-    return live;
+    struct sfs_rows lists[TOGETHER_MOST];
+    size_t moved;
+    int err = SCALEFS_OK;
+    *bytes = 0;
+    for (unsigned i = 0; i < t->count && !err; i++) {
+        err = take_rows(care, t, i, &lists[i]);
+        *last = i || !t->more;
+        *bytes += lists[i].count * sfs_group_row_bytes(&t->of[i]);
+        if (err || t->more)
+            break;
+        sfs_store_lock(s);
+        struct sfs_group *next = another(care, t->of, t->count);
+        t->more = next != NULL;
+        if (next && t->count < TOGETHER_MOST) {
+            t->live[t->count] = next->count.live;
+            t->of[t->count++] = next->record;
+        }
+        sfs_store_unlock(s);
+    }
+    return err ? err : sfs_move_rows_of(s, lists, t->count, !t->more, &moved);
 }
 
 static int evacuate(struct sfs_care *care, const struct sfs_group_record *g)
 {
-    uint64_t bytes, before = live_of(care, g), began = sfs_now_ns(care->s->env);
-    bool last;
-    int err = sfs_empty_some(care->s, g, SFS_EMPTY_ROWS, &bytes, &last);
-    sfs_care_moved(care, bytes, bytes);
-    sfs_store_lock(care->s);
-    uint64_t after = live_now(care->s->pool, g);
-    sfs_care_did(care, before > after ? before - after : 0);
-    sfs_store_unlock(care->s);
+    struct sfs_store *s = care->s;
+    struct together *t = sfs_zalloc(s->env, sizeof *t);
+    uint64_t bytes = 0, began = sfs_now_ns(s->env), done = 0;
+    bool last = true;
+    if (!t)
+        return SCALEFS_E_NOMEM;
+    sfs_store_lock(s);
+    const struct sfs_group *there = sfs_group_of(s->pool, g->group);
+    unsigned task = there ? sfs_care_moves_for(s->pool, there) : 0;
+    t->of[t->count] = *g;
+    t->live[t->count++] = live_now(s->pool, g);
+    sfs_care_begin(care, task ? task : SFS_CARE_CONVERT);
+    sfs_store_unlock(s);
+    int err = g->class == SFS_CLASS_DATA && !g->sequential ? evacuate_data(care, t, &bytes, &last)
+                                                           : sfs_empty_some(s, g, SFS_EMPTY_ROWS, &bytes, &last);
+    sfs_store_lock(s);
+    for (unsigned i = 0; i < t->count; i++) {
+        uint64_t left = live_now(s->pool, &t->of[i]);
+        done += t->live[i] > left ? t->live[i] - left : 0;
+    }
+    sfs_care_did(care, done);
+    sfs_store_unlock(s);
+    sfs_care_moved(care, bytes, done);
+    sfs_free(s->env, t);
     sfs_care_pace(care, bytes, began);
     if (!err && (g->class != SFS_CLASS_DATA || last))
-        err = sfs_checkpoint(care->s, false, false, true);
+        err = sfs_checkpoint(s, false, false, true);
     return err;
 }
 

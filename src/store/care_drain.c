@@ -327,6 +327,7 @@ static bool comes_back(struct sfs_store *s, const struct sfs_group *g, uint16_t 
 static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t member)
 {
     struct sfs_store *s = care->s;
+    struct sfs_group_record record;
     uint16_t to[8];
     size_t count = 0;
     int err = SCALEFS_E_NOSPC;
@@ -335,11 +336,17 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     bool here = g && c->column < g->record.k + g->record.m && g->record.columns[c->column].disk == member &&
                 sfs_care_must_go(s->pool, &g->record, c->column);
     bool sequential = here && g->record.sequential;
-    if (sequential && !comes_back(s, g, member))
+    /* A parity column that is not wished any more is dropped first: it may be this one, or stand where this one can go. */
+    bool drops = here && !sequential && !g->moving && g->record.state != SFS_GROUP_EVACUATING && sfs_care_parity_over(s->pool, g);
+    if (drops)
+        record = g->record;
+    else if (sequential && !comes_back(s, g, member))
         err = empty(care, g);
     else if (here && !sequential)
         count = sfs_care_targets(s->pool, g, c->column, to, 8);
     sfs_store_unlock(s);
+    if (drops)
+        return sfs_column_drop(care, &record);
     if (sequential)
         return err;
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)

@@ -317,6 +317,7 @@ unsigned sfs_care_failures_left(struct sfs_store *s);
 unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class);
 /* Is this group not what is wished? *bytes (may be NULL): what has to be written for it to be. locked */
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
+bool sfs_care_parity_over(struct sfs_pool *pool, const struct sfs_group *g); /* its last column is one too many. locked */
 bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes);
 uint64_t sfs_care_balance_bytes(struct sfs_care *care); /* columns that will move until free space is even. locked */
 

@@ -74,8 +74,10 @@ static uint64_t drain_bytes(struct sfs_pool *pool, const struct sfs_member *m, u
         for (unsigned c = 0; g && c < (unsigned)g->record.k + g->record.m; c++) {
             if (g->record.columns[c].disk != m->record.index || !sfs_care_must_go(pool, &g->record, c))
                 continue;
-            bool moves = !g->record.sequential && g->record.state != SFS_GROUP_EVACUATING &&
-                         sfs_care_targets(pool, g, c, &to, 1);
+            bool may = !g->record.sequential && g->record.state != SFS_GROUP_EVACUATING, over = may && sfs_care_parity_over(pool, g);
+            if (over && c + 1u == (unsigned)g->record.k + g->record.m)
+                break; /* it is dropped */
+            bool moves = may && (over || sfs_care_targets(pool, g, c, &to, 1));
             if (!moves && sfs_care_moves_for(pool, g) == task)
                 bytes += g->count.live;
             if (!moves)

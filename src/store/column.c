@@ -283,7 +283,7 @@ static int move_row(void *context, uint32_t row)
     int err = SCALEFS_OK;
     if (!m->old_there || !read_old(m, row, unit)) { /* what it is owed does not verify */
         struct sfs_row_image im;
-        err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
+        err = m->adds || !m->old_there ? sfs_row_read_few(s->pool, m->g.group, row, &im) : sfs_row_read(s->pool, m->g.group, row, 1, &im);
         if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
             err = SCALEFS_E_CORRUPT;
         if (err == SCALEFS_OK) {
@@ -494,7 +494,7 @@ int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t 
 
 int sfs_column_add(struct sfs_care *care, const struct sfs_group_record *g, uint16_t to)
 {
-    struct mover m = {.care = care, .s = care->s, .c = (unsigned)g->k + g->m, .adds = true};
+    struct mover m = {.care = care, .s = care->s, .c = (unsigned)g->k + g->m, .adds = true, .later = true};
     return move(&m, g->group, to);
 }
 
@@ -521,6 +521,10 @@ int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g)
             sfs_group_drop_column(s->pool, there);
         end_moving(&m, there, false);
     }
+    if (!err) {
+        s->applied++;
+        sfs_checkpoint_due(s);
+    }
     sfs_store_unlock(s);
-    return err ? err : sfs_checkpoint(s, false, false, true);
+    return err;
 }

@@ -103,10 +103,14 @@ static int batch_listing(struct sfs_store *s, const struct sfs_group_record *g, 
 
 /* --- gathering moves in one batch --- */
 
+#define AHEAD_EXTENTS 64u
+#define AHEAD_BYTES (4u << 20)
+
 struct moving {
     struct sfs_entry owner;
     struct sfs_extent from;
     uint64_t id;
+    uint8_t *bytes; /* in mover.ahead; NULL: it could not be read */
 };
 
 struct mover {
@@ -117,6 +121,7 @@ struct mover {
     uint64_t found_bytes;
     struct moving *moves; /* in the batch, in its order */
     size_t count, cap;
+    uint8_t *ahead; /* AHEAD_BYTES */
     bool lost; /* something could not be read and stays where it is */
 };
 
@@ -140,28 +145,52 @@ static int gather(struct mover *m, const struct listing *l, uint32_t group)
         err = sfs_vec_reserve(s->env, &m->found, &m->found_cap, m->found_count + 1, sizeof *m->found);
         if (err)
             return err;
-        m->found[m->found_count++] = (struct moving){entry, e, entry.id};
+        m->found[m->found_count++] = (struct moving){entry, e, entry.id, NULL};
         m->found_bytes += e.stored;
     }
     return SCALEFS_OK;
 }
 
-/* Reads one extent and adds it to the batch. */
+/* Whole blocks around it. */
+static uint32_t skip_of(const struct sfs_extent *e)
+{
+    return (uint32_t)(e->place.offset % SFS_IO_ALIGN);
+}
+
+static size_t room_of(const struct sfs_extent *e)
+{
+    return (skip_of(e) + e->stored + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
+}
+
+/* As many of the next ones as there is room for are read, all at once, so that the disks are kept busy. What cannot be read so is
+ * read again, one by one. Returns how many. */
+static size_t read_ahead(struct mover *m, struct moving *found, size_t count)
+{
+    struct sfs_get gets[AHEAD_EXTENTS];
+    size_t n = 0, used = 0;
+    for (; n < count && n < AHEAD_EXTENTS && used + room_of(&found[n].from) <= AHEAD_BYTES; n++) {
+        found[n].bytes = m->ahead + used;
+        gets[n] = (struct sfs_get){.place = found[n].from.place, .len = found[n].from.stored, .buf = found[n].bytes, .copy = 0xff};
+        used += room_of(&found[n].from);
+    }
+    sfs_get_many(m->s->pool, gets, n);
+    for (size_t i = 0; i < n; i++)
+        if (gets[i].result)
+            found[i].bytes = NULL;
+    return n;
+}
+
+/* Adds one extent to the batch. */
 static int add(struct mover *m, const struct moving *what)
 {
     struct sfs_store *s = m->s;
     const struct sfs_extent *e = &what->from;
-    uint32_t skip = (uint32_t)(e->place.offset % SFS_IO_ALIGN);
-    size_t room = (skip + e->stored + SFS_IO_ALIGN - 1) / SFS_IO_ALIGN * SFS_IO_ALIGN;
-    uint8_t *buf = sfs_buffer_get(s, room);
-    if (!buf)
-        return SCALEFS_E_NOMEM;
-    int err = read_piece(s, e->place, e->stored, buf);
-    uint8_t *stored = buf + skip;
+    uint8_t *stored = what->bytes ? what->bytes + skip_of(e) : NULL, *buf = NULL;
     struct sfs_extent now = *e;
-    if (err || !sfs_extent_verify(what->id, e, stored)) {
-        stored = buf;
-        err = sfs_read_stored(s, what->id, &now, stored);
+    int err = SCALEFS_OK;
+    if (!stored || !sfs_extent_verify(what->id, e, stored)) {
+        stored = buf = sfs_buffer_get(s, e->stored);
+        err = buf ? sfs_read_stored(s, what->id, &now, buf) : SCALEFS_E_NOMEM;
     }
     if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) {
         m->lost |= err != SCALEFS_E_NOENT;
@@ -173,7 +202,7 @@ static int add(struct mover *m, const struct moving *what)
         if (!err)
             m->moves[m->count++] = *what;
     }
-    sfs_buffer_put(s, buf, room);
+    sfs_buffer_put(s, buf, e->stored);
     return err;
 }
 
@@ -185,23 +214,31 @@ static int longest_first(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* Everything gathered goes into the batch: always the longest that still fits into the open row, since extents that move
- * are not cut. */
-static int add_all(struct mover *m)
+/* Always the longest that still fits into the open row, since extents that move are not cut. */
+static int add_some(struct mover *m, struct moving *found, size_t left)
 {
-    if (m->found_count > 1)
-        qsort(m->found, m->found_count, sizeof *m->found, longest_first);
-    size_t left = m->found_count;
     int err = SCALEFS_OK;
+    qsort(found, left, sizeof *found, longest_first);
     while (left > 0 && !err) {
         uint32_t room = sfs_batch_room(m->batch);
         size_t pick = 0;
-        while (pick < left && m->found[pick].from.stored > room)
+        while (pick < left && found[pick].from.stored > room)
             pick++;
         if (pick == left)
             pick = 0; /* none fits: the longest begins the next row */
-        err = add(m, &m->found[pick]);
-        memmove(m->found + pick, m->found + pick + 1, (--left - pick) * sizeof *m->found);
+        err = add(m, &found[pick]);
+        memmove(found + pick, found + pick + 1, (--left - pick) * sizeof *found);
+    }
+    return err;
+}
+
+/* Everything gathered goes into the batch. */
+static int add_all(struct mover *m)
+{
+    int err = SCALEFS_OK;
+    for (size_t at = 0, n; at < m->found_count && !err; at += n) {
+        n = read_ahead(m, m->found + at, m->found_count - at);
+        err = add_some(m, m->found + at, n);
     }
     m->found_count = 0;
     m->found_bytes = 0;
@@ -210,8 +247,10 @@ static int add_all(struct mover *m)
 
 static int begin(struct sfs_store *s, struct mover *m)
 {
-    *m = (struct mover){.s = s};
-    int err = sfs_batch_begin(s, 1, &m->batch);
+    *m = (struct mover){.s = s, .ahead = sfs_alloc_io(s->env, AHEAD_BYTES)};
+    int err = m->ahead ? sfs_batch_begin(s, 1, &m->batch) : SCALEFS_E_NOMEM;
+    if (err)
+        sfs_free(s->env, m->ahead);
     if (!err)
         sfs_batch_use_reserve(m->batch);
     return err;
@@ -237,6 +276,7 @@ static int commit(struct mover *m, bool tail, size_t *moved)
     sfs_batch_free(m->batch);
     sfs_free(s->env, m->moves);
     sfs_free(s->env, m->found);
+    sfs_free(s->env, m->ahead);
     return err;
 }
 
@@ -245,26 +285,50 @@ static void give_up(struct mover *m)
     sfs_batch_free(m->batch);
     sfs_free(m->s->env, m->moves);
     sfs_free(m->s->env, m->found);
+    sfs_free(m->s->env, m->ahead);
 }
 
-/* What still lives in these rows of a group is gathered. */
+/* What the summary in the row's last block lists, if that is all of it. */
+static bool gather_read(struct mover *m, const struct sfs_group_record *g, uint32_t row, uint8_t *block, int *err)
+{
+    struct listing l = {.bytes = block};
+    uint64_t start = row * sfs_group_row_bytes(g);
+    if (sfs_summary_decode(block, SFS_BLOCK, g->group, start, g->generation, &l.sum) != SCALEFS_OK || l.sum.blocks != 1)
+        return false;
+    *err = gather(m, &l, g->group);
+    return true;
+}
+
+static int gather_row(struct mover *m, const struct sfs_group_record *g, uint32_t row)
+{
+    struct listing l;
+    int err = row_listing(m->s, g, row, &l);
+    if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT)
+        return SCALEFS_OK; /* it may have been freed meanwhile; what is lost stays */
+    if (err)
+        return err;
+    err = gather(m, &l, g->group);
+    sfs_buffer_put(m->s, l.bytes, SFS_BUFFER_SMALL);
+    return err;
+}
+
+/* What still lives in these rows of a group is gathered: their last blocks are read all at once. */
 static int gather_rows(struct mover *m, uint32_t group, const uint32_t *rows, size_t count)
 {
     struct sfs_group_record g;
+    struct sfs_get gets[AHEAD_EXTENTS];
     if (!sfs_group_copy(m->s->pool, group, &g))
         return SCALEFS_E_CHANGED;
     int err = SCALEFS_OK;
-    for (size_t i = 0; i < count && !err; i++) {
-        struct listing l;
-        err = row_listing(m->s, &g, rows[i], &l);
-        if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) {
-            err = SCALEFS_OK; /* it may have been freed meanwhile; what is lost stays */
-            continue;
-        }
-        if (err)
-            break;
-        err = gather(m, &l, group);
-        sfs_buffer_put(m->s, l.bytes, SFS_BUFFER_SMALL);
+    for (size_t from = 0, n; from < count && !err; from += n) {
+        n = count - from < AHEAD_EXTENTS ? count - from : AHEAD_EXTENTS;
+        for (size_t i = 0; i < n; i++)
+            gets[i] = (struct sfs_get){.place = {group, (rows[from + i] + 1) * sfs_group_row_bytes(&g) - SFS_BLOCK},
+                                       .len = SFS_BLOCK, .buf = m->ahead + i * SFS_BLOCK, .copy = 0xff};
+        sfs_get_many(m->s->pool, gets, n);
+        for (size_t i = 0; i < n && !err; i++)
+            if (gets[i].result || !gather_read(m, &g, rows[from + i], gets[i].buf, &err))
+                err = gather_row(m, &g, rows[from + i]);
     }
     return err;
 }
@@ -280,7 +344,7 @@ static int finish_moves(struct mover *m, int err, bool tail, size_t *moved)
     return commit(m, tail, moved);
 }
 
-int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved)
+int sfs_move_rows_of(struct sfs_store *s, const struct sfs_rows *lists, size_t lists_count, bool tail, size_t *moved)
 {
     *moved = 0;
     struct mover m;
@@ -288,7 +352,18 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
     if (err)
         return err;
     sfs_batch_pad(m.batch);
-    return finish_moves(&m, gather_rows(&m, group, rows, count), tail, moved);
+    for (size_t i = 0; i < lists_count && !err; i++) {
+        err = gather_rows(&m, lists[i].group, lists[i].rows, lists[i].count);
+        if (err == SCALEFS_E_CHANGED && lists_count > 1)
+            err = SCALEFS_OK; /* that group is gone */
+    }
+    return finish_moves(&m, err, tail, moved);
+}
+
+int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved)
+{
+    struct sfs_rows list = {group, rows, count};
+    return sfs_move_rows_of(s, &list, 1, tail, moved);
 }
 
 int sfs_move_landing(struct sfs_store *s, uint32_t group)

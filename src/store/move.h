@@ -6,6 +6,13 @@
 
 /* Moves every live extent out of these rows of a data group. Without `tail`, what does not fill a row stays. */
 int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, size_t count, bool tail, size_t *moved);
+/* The same for rows of several groups, which fill rows together. */
+struct sfs_rows {
+    uint32_t group;
+    const uint32_t *rows;
+    size_t count;
+};
+int sfs_move_rows_of(struct sfs_store *s, const struct sfs_rows *lists, size_t lists_count, bool tail, size_t *moved);
 /* Packs a landing group that is not being filled into wide rows. */
 int sfs_move_landing(struct sfs_store *s, uint32_t group);
 /* The next closed landing group, if there is one. */
