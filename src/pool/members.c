@@ -237,19 +237,26 @@ void sfs_pool_judge(struct sfs_pool *pool)
     bool waits = absent > pool->config.quorum || !sfs_members_online(pool);
     for (uint32_t g = 0; g < pool->group_cap && !waits && absent; g++)
         waits = pool->groups[g] && group_waits(pool, pool->groups[g]);
-    if (waits && !pool->suspended) {
+    if (waits && !pool->waits) {
         pool->suspensions++;
-        pool->cut_off = pool->writes != pool->writes_durable;
+        pool->cut_off = pool->cut_off || pool->writes != pool->writes_durable;
         sfs_log(pool->env, SFS_LOG_ERROR, "pool", SCALEFS_E_SUSPENDED, "the pool waits for %s", names);
     }
+    pool->waits = waits;
     pool->suspended = waits || pool->cut_off;
     pool->suspended_why[0] = 0;
     if (waits)
         snprintf(pool->suspended_why, sizeof pool->suspended_why, "Too many disks are absent: %s.", names);
     else if (pool->cut_off)
         snprintf(pool->suspended_why, sizeof pool->suspended_why,
-                 "Too many disks went away at once while data was being written. Unmount the pool and mount it "
-                 "again: it then goes on from the last synced state.");
+                 "Too many disks went away at once while data was being written. What was written last is looked for; if "
+                 "this does not end, unmount the pool and mount it again: it then goes on from the last synced state.");
+}
+
+void sfs_pool_proved(struct sfs_pool *pool)
+{
+    pool->cut_off = false;
+    sfs_pool_judge(pool);
 }
 
 static struct sfs_member *member_with(struct sfs_pool *pool, const struct sfs_disk *disk)

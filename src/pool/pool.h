@@ -107,10 +107,11 @@ struct sfs_pool {
     struct sfs_commit last;                   /* the newest durable record */
     uint64_t rows_reused;                     /* rows (and zones) handed out that had been freed before; for tests */
     struct sfs_task_record scrub;             /* id 0: none */
-    bool suspended;                           /* too many members absent for the data, or cut_off */
+    bool suspended;                           /* `waits` or `cut_off` */
+    bool waits;                               /* too many members are absent for the data */
     /* More members than the data bears went at once while writes were not flushed: they may have lost them with their
-     * caches, so no state that needs those writes may be committed any more. Only opening anew (from the last record,
-     * which needs none of them) helps. */
+     * caches, so no state that needs those writes may be committed before they are found to be there (sfs_pool_proved), or
+     * the pool was opened anew, from the last record, which needs none of them. */
     bool cut_off;
     uint64_t writes, writes_durable;          /* rows and copies: written; written before the last flush of all members */
     uint64_t suspensions;                     /* how often too many members went */
@@ -181,6 +182,8 @@ static inline bool sfs_member_failed(const struct sfs_member *m)
 {
     return m->record.wish == SFS_WISH_FAILED;
 }
+/* All that was written before too many members went was found where it should be: the pool goes on. locked */
+void sfs_pool_proved(struct sfs_pool *pool);
 /* A device error was seen. IO on reads only counts; GONE, or any failed write, takes the member offline: presence
  * ABSENT, complete = false, flushed_txn = committed, all its I/O answers GONE. Also recomputes `suspended`. unlocked. */
 void sfs_member_error(struct sfs_pool *pool, struct sfs_disk *disk, enum sfs_io_op op, int error);

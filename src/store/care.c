@@ -166,9 +166,9 @@ bool sfs_care_step(struct sfs_store *s)
     sfs_store_lock(s);
     bool may = !s->pool->suspended && !s->pool->read_only;
     sfs_store_unlock(s);
-    if (!may)
-        return false;
     struct sfs_care *care = s->care;
+    if (!may)
+        return sfs_care_prove_step(care);
     return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_owed_step(care) || move_step(care) ||
            sfs_care_scrub_step(care) || sfs_care_name_step(care);
 }
@@ -272,6 +272,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_cond_deinit(&care->rest);
     sfs_free(s->env, care->blocks);
     sfs_free(s->env, care->owed.done);
+    sfs_free(s->env, care->proof.done);
     sfs_free(s->env, care->scrub.missed);
     sfs_free(s->env, care->lost);
     sfs_free(s->env, care->lost_ids);

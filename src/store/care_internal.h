@@ -3,7 +3,7 @@
  * Files: care.c (the task and what it does next), care_work.c (the tasks, and how far they are), care_meter.c (how fast), care_state.c (state and action in
  * words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
- * extents went with a row that is lost), care_owed.c (members that are behind), care_drain.c (disks that leave or are replaced), care_convert.c
+ * extents went with a row that is lost), care_owed.c (members that are behind), care_prove.c (what was written when too many went), care_drain.c (disks that leave or are replaced), care_convert.c
  * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), care_control.c (pausing, taking
  * back, pace), care_resize.c (members become larger or smaller), column.c (one
  * column moves), scrub.c, scrub_place.c, check.c.
@@ -79,6 +79,14 @@ struct sfs_scrub {
     uint64_t again; /* the one that is gone over once more */
 };
 
+/* Which groups were found to hold all that was written to them before too many disks went (care_prove.c). */
+struct sfs_care_proof {
+    uint64_t suspensions; /* the pool's, when it began */
+    bool failed;          /* something is lost: only opening anew helps */
+    uint64_t *done;       /* generations */
+    size_t done_count, done_cap;
+};
+
 struct sfs_care {
     struct sfs_store *s;
     struct sfs_task *task;
@@ -95,6 +103,7 @@ struct sfs_care {
     struct sfs_care_block *blocks;
     size_t block_count, block_cap;
     struct sfs_care_owed owed;
+    struct sfs_care_proof proof;
     struct sfs_scrub scrub;
     uint64_t *stuck; /* generations of groups that cannot be emptied */
     size_t stuck_count, stuck_cap;
@@ -302,6 +311,7 @@ int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g);
 /* --- steps: unlocked; false: nothing could be done --- */
 bool sfs_care_away_step(struct sfs_care *care);
 bool sfs_care_owed_step(struct sfs_care *care);
+bool sfs_care_prove_step(struct sfs_care *care); /* the only one while the pool is suspended */
 bool sfs_care_drain_step(struct sfs_care *care);
 bool sfs_care_quorum_step(struct sfs_care *care); /* the pool may be without as many disks as is wished (care_wish.c) */
 bool sfs_care_convert_step(struct sfs_care *care);

@@ -523,6 +523,64 @@ static void waits_for_what_is_absent(void)
     world_deinit(&w);
 }
 
+/* --- more went than the pool bears, while what was written last was in their caches --- */
+
+static void too_many(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint64_t committed = s->pool->committed;
+    bool lose = c->swallow == 2; /* on both of the disks that went: what one lost, others have */
+    struct content synced = *c;
+    for (unsigned i = 0; i < c->swallow; i++)
+        sim_disk_lose_writes(sim_farm_disk(w->farm, i), 1u << 30);
+    write_some(w, s, c, 20);
+    for (unsigned i = 0; i < 2; i++) {
+        sim_disk_lose_writes(sim_farm_disk(w->farm, i), 0);
+        MUST(w, sfs_member_offline(s->pool, (uint16_t)(i + 1), &info));
+    }
+    NEED(w, s->pool->waits && s->pool->cut_off);
+    NEED(w, !sfs_care_step(s));
+    NEED_EQ(w, sfs_store_sync(s), SCALEFS_E_SUSPENDED);
+    for (unsigned i = 0; i < 2; i++) {
+        struct sfs_disk *disk;
+        MUST(w, sim_disk_open(sim_farm_disk(w->farm, i), w->env, &disk));
+        MUST(w, sfs_care_online(s, disk, &info));
+    }
+    NEED(w, !s->pool->waits && s->pool->suspended);
+    NEED_EQ(w, sfs_store_sync(s), SCALEFS_E_SUSPENDED);
+    take_care(w, s);
+    if (lose) {
+        NEED(w, s->pool->suspended && s->care->proof.failed);
+        NEED_EQ(w, s->pool->committed, committed); /* nothing that is not there was committed */
+        *c = synced;
+        (void)sfs_store_close(s, false);
+        return;
+    }
+    NEED(w, !s->pool->suspended);
+    MUST(w, sfs_store_sync(s));
+    NEED_EQ(w, members_complete(s->pool), sim_farm_count(w->farm));
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void goes_on_when_nothing_was_lost(void)
+{
+    for (unsigned lose = 0; lose < 3; lose++)
+        for (unsigned disks = 2; disks <= 4; disks++) {
+            struct world w;
+            struct content c = {{0}, 0, 0, 0, "", lose};
+            world_init(&w, test_seed());
+            add_disks(&w, disks, 96 * MIB);
+            live(&w, fill_pool, &c);
+            live(&w, too_many, &c);
+            live(&w, sound, &c);
+            world_deinit(&w);
+        }
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -536,5 +594,6 @@ int main(int argc, char **argv)
     RUN(misses_nothing_while_others_write);
     RUN(refuses_what_would_lose_reach);
     RUN(waits_for_what_is_absent);
+    RUN(goes_on_when_nothing_was_lost);
     return TEST_END();
 }

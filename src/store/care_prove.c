@@ -1,0 +1,163 @@
+/* More disks went at once than the pool bears, while what had been written was in their caches, and they are back: is it there?
+ *
+ * The pool is suspended meanwhile (pool->cut_off): memory refers to rows that may be lost, and a commit would make that durable in
+ * the place of what was there before. So all that was written since the last commit is read, of every group with a column on a member
+ * that was away. When everything that lives is right, or is made so from the other columns, the pool goes on as if nothing had been.
+ * Otherwise it stays as it is, and opening anew goes on from the last commit.
+ *
+ * Nodes that no copy has are dirty again when they are in memory. Rows that were in flight when the disks went are waited for: as in
+ * care_owed.c, their groups are closed first.
+ */
+#include "store/care_internal.h"
+
+#define CHUNK_ROWS 128u
+
+struct proof {
+    struct sfs_care *care;
+    struct sfs_group_record g;
+    struct sfs_care_fix fix;
+};
+
+static bool was_away(struct sfs_pool *pool, const struct sfs_group *g)
+{
+    for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
+        const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
+        if (m && m->disk && !m->complete)
+            return true;
+    }
+    return false;
+}
+
+static bool is_proved(const struct sfs_care *care, const struct sfs_group *g)
+{
+    for (size_t i = 0; i < care->proof.done_count; i++)
+        if (care->proof.done[i] == g->record.generation)
+            return true;
+    return false;
+}
+
+static int note_proved(struct sfs_care *care, uint64_t generation)
+{
+    struct sfs_care_proof *p = &care->proof;
+    int err = sfs_vec_reserve(care->s->env, &p->done, &p->done_cap, p->done_count + 1, sizeof *p->done);
+    if (!err)
+        p->done[p->done_count++] = generation;
+    return err;
+}
+
+/* From here on rows of these groups are taken only when nothing of them is in flight. locked */
+static void begin(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    care->proof.suspensions = s->pool->suspensions;
+    care->proof.done_count = 0;
+    care->proof.failed = false;
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        if (s->pool->members[i].used && s->pool->members[i].disk && !s->pool->members[i].complete)
+            sfs_space_close_member(s, s->pool->members[i].record.index);
+}
+
+/* The next group to look at; *waiting: some cannot be looked at yet. What was made since the last commit may hold nothing durable, and
+ * is looked at like the others. locked */
+static struct sfs_group *next_group(struct sfs_care *care, bool *waiting)
+{
+    struct sfs_pool *pool = care->s->pool;
+    struct sfs_group *found = NULL;
+    *waiting = care->s->checkpointing;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        struct sfs_group *g = pool->groups[i];
+        if (!g || is_proved(care, g) || !was_away(pool, g) || (g->count.last_txn <= pool->committed && !g->in_flight))
+            continue;
+        if (g->in_flight > g->pins && !g->allocating)
+            *waiting = true;
+        else if (!found)
+            found = g;
+    }
+    return found;
+}
+
+static int fix_row(void *context, uint32_t row)
+{
+    struct proof *p = context;
+    return sfs_care_fix_row(p->care, &p->g, row, &p->fix);
+}
+
+static int prove_rows(struct proof *p, uint64_t committed)
+{
+    struct sfs_care *care = p->care;
+    struct sfs_row_state *states = NULL;
+    int err = sfs_care_states(care->s, &p->g, &states);
+    if (err)
+        return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+    uint32_t rows[CHUNK_ROWS];
+    for (uint32_t row = 0; row < p->g.rows && !err;) {
+        size_t count = 0;
+        for (; row < p->g.rows && count < CHUNK_ROWS; row++)
+            if (states[row].live && (states[row].txn > committed || p->g.class == SFS_CLASS_SYSTEM))
+                rows[count++] = row;
+        struct sfs_care_sweep sweep = {.care = care, .group = &p->g, .rows = rows, .each = fix_row, .context = p};
+        err = sfs_care_sweep(&sweep, 0, count);
+        if (!err && sfs_care_stops(care))
+            err = SCALEFS_E_CANCELED;
+    }
+    sfs_free(care->s->env, states);
+    return err;
+}
+
+static int prove_log(struct proof *p, uint64_t end)
+{
+    int err = SCALEFS_OK;
+    for (uint64_t at = 0; at < end && !err;) {
+        err = sfs_care_fix_log(p->care, &p->g, &at, true, &p->fix);
+        if (!err && sfs_care_stops(p->care))
+            err = SCALEFS_E_CANCELED;
+    }
+    return err;
+}
+
+/* locked; gives up the lock */
+static int prove(struct sfs_care *care, struct sfs_group *g)
+{
+    struct sfs_store *s = care->s;
+    struct proof p = {.care = care, .g = g->record};
+    uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&g->record), committed = s->pool->committed;
+    sfs_store_unlock(s);
+    bool held = sfs_care_hold(s, &p.g);
+    int err = !held                           ? SCALEFS_OK /* it is gone, with all that was in it */
+              : p.g.class == SFS_CLASS_LANDING ? prove_log(&p, end)
+                                               : prove_rows(&p, committed);
+    if (held)
+        sfs_care_release(s, &p.g);
+    bool lost = sfs_care_count_lost(care) > 0;
+    sfs_store_lock(s);
+    if (!err && p.fix.waits)
+        err = SCALEFS_E_SUSPENDED;
+    if (!err && (lost || p.fix.failed))
+        care->proof.failed = true;
+    return err ? err : note_proved(care, p.g.generation);
+}
+
+bool sfs_care_prove_step(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    bool waiting = false, did = false;
+    sfs_store_lock(s);
+    if (s->pool->cut_off && !s->pool->waits) {
+        if (care->proof.suspensions != s->pool->suspensions)
+            begin(care);
+        struct sfs_group *g = care->proof.failed ? NULL : next_group(care, &waiting);
+        if (g) {
+            int err = prove(care, g);
+            did = !err;
+            care->retry = care->retry || (err && err != SCALEFS_E_CANCELED);
+        } else if (waiting) {
+            care->retry_soon = true;
+        } else if (!care->proof.failed && care->proof.suspensions == s->pool->suspensions) {
+            sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "all that was written before too many disks went is there");
+            sfs_pool_proved(s->pool);
+            did = true;
+        }
+    }
+    sfs_store_unlock(s);
+    return did;
+}
