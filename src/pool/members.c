@@ -271,7 +271,11 @@ static void go_offline(struct sfs_pool *pool, struct sfs_member *m, int error)
 {
     char text[SFS_DISK_TEXT];
     sfs_disk_text(&m->record, text);
-    if (error)
+    /* Nobody gave an argument: the device does not take what it took before. */
+    if (error == SCALEFS_E_INVAL)
+        sfs_log(pool->env, SFS_LOG_WARN, "pool", error,
+                "%s is offline: it refuses to be written to, as if it were smaller, of another sector size, or for reading only", text);
+    else if (error)
         sfs_log(pool->env, SFS_LOG_WARN, "pool", error, "%s is offline: %s", text, scalefs_error_text(error));
     else
         sfs_log(pool->env, SFS_LOG_INFO, "pool", 0, "%s is offline, as was asked for", text);

@@ -368,6 +368,7 @@ struct sfs_row_image {
     uint32_t unit_bytes;      /* × rows */
     uint8_t *units[SFS_COLUMNS_MAX];
     uint64_t missing;         /* columns that could not be read (absent, I/O error) */
+    uint64_t waits;           /* those of them whose disk is absent and may come back */
     uint64_t bad;             /* columns that were read and did not match their unit sum */
     bool summary_ok;          /* data groups: the summary was found (perhaps after rebuilding) and the sums were checked */
     /* Only columns of members that are behind agree with the summary: it may be what the row held before they were away.

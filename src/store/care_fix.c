@@ -211,7 +211,7 @@ static int fix_node(struct sfs_care *care, const struct sfs_group_record *g, uin
     struct sfs_row_image im;
     int err = sfs_row_read(s->pool, g->group, row, 1, &im);
     int best = err ? -1 : sfs_care_best_node(s, &im);
-    if (err == SCALEFS_E_SUSPENDED)
+    if (err == SCALEFS_E_SUSPENDED || (!err && best < 0 && im.waits))
         add_waits(care, fix);
     else if (best >= 0)
         put_right(care, &im, spread(&im, best), fix);
@@ -291,7 +291,7 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
     for (unsigned c = 0; !err && c < 1u + g->m && *best < 0; c++)
         if (!bit_of(im->missing, c) && batch_right(g, at, im->units[c], *length, txn))
             *best = (int)c;
-    return err;
+    return !err && *best < 0 && im->waits ? SCALEFS_E_SUSPENDED : err;
 }
 
 /* Something of the batch is in the map: then all its copies were written, as far as they were. */

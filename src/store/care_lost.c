@@ -151,7 +151,7 @@ static bool node_is_lost(struct sfs_store *s, const struct sfs_extent *e)
     if (!sfs_group_copy(s->pool, e->place.group, &g) || sfs_care_pin_live(s, &g, row, &live) || !live)
         return false; /* it lives elsewhere by now */
     int err = sfs_row_read(s->pool, g.group, row, 1, &im);
-    bool lost = err == SCALEFS_E_CORRUPT || (!err && sfs_care_best_node(s, &im) < 0);
+    bool lost = err == SCALEFS_E_CORRUPT || (!err && !im.waits && sfs_care_best_node(s, &im) < 0);
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
     sfs_care_unpin(s, &g, row);

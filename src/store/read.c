@@ -189,8 +189,9 @@ static int rebuild_copies(struct sfs_store *s, const struct copy_check *check, s
             good = i;
     }
     if (good == n) {
+        bool waits = image.waits; /* an absent disk may have it */
         sfs_row_image_free(s->pool, &image);
-        return err ? err : SCALEFS_E_CORRUPT; /* SUSPENDED: an absent disk may have it */
+        return err ? err : waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
     }
     memcpy(out, image.units[good] + c.within, len);
     image.bad = bad & ~image.missing;

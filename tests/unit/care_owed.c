@@ -581,6 +581,66 @@ static void goes_on_when_nothing_was_lost(void)
         }
 }
 
+/* One copy is on a disk that is away, the others rotted: nothing is lost before that disk has been asked. */
+static void read_without_one(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info;
+    struct items items;
+    struct sfs_extent e = {0};
+    uint64_t id = 0;
+    uint8_t *buf = sfs_alloc(w->env, SFS_EXTENT_MAX);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, c, 20);
+    MUST(w, sfs_store_sync(s));
+    for (uint32_t file = 0; file < FILES && !id; file++) {
+        items_of(w, s, file, &items);
+        if (!items.count)
+            continue;
+        MUST(w, sfs_tree_extent(s, items.values[0].id, &e));
+        if (sfs_group_of(s->pool, e.place.group)->record.class == SFS_CLASS_LANDING && e.stored > 2 * SIM_PAGE)
+            id = items.values[0].id;
+    }
+    NEED(w, id);
+    struct sfs_group_record g;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    sfs_store_lock(s);
+    NEED(w, sfs_group_resolve(s->pool, e.place.group, 0, 1, &g, targets));
+    sfs_store_unlock(s);
+    uint16_t away = g.columns[0].disk;
+    for (unsigned i = 1; i <= g.m; i++) {
+        uint64_t at = sfs_unit_offset(&g, &targets[i], 0) + e.place.offset;
+        for (uint64_t page = at / SIM_PAGE * SIM_PAGE; page < at + e.stored; page += SIM_PAGE)
+            sim_disk_rot(sim_farm_disk(w->farm, g.columns[i].disk - 1u), page, SIM_PAGE);
+    }
+    MUST(w, sfs_care_offline(s, away, &info));
+    NEED_EQ(w, sfs_read_stored(s, id, &e, buf), SCALEFS_E_SUSPENDED);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, away - 1u), w->env, &disk));
+    MUST(w, sfs_care_online(s, disk, &info));
+    MUST(w, sfs_tree_extent(s, id, &e));
+    MUST(w, sfs_read_stored(s, id, &e, buf));
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sfs_free(w->env, buf);
+    sync_and_close(w, s);
+}
+
+static void the_last_copy_may_be_away(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, read_without_one, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -595,5 +655,6 @@ int main(int argc, char **argv)
     RUN(refuses_what_would_lose_reach);
     RUN(waits_for_what_is_absent);
     RUN(goes_on_when_nothing_was_lost);
+    RUN(the_last_copy_may_be_away);
     return TEST_END();
 }
