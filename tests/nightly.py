@@ -203,6 +203,25 @@ def stage_noise(stage, scratch):
     stage.many = f"32 MiB of noise on each of two disks of five, {len(re.findall(r'^ok [0-9]+ - noise', output, re.M))} pairs"
 
 
+def stage_mutate(stage, _scratch):
+    """Images damaged at random, in pieces so that what fails is near."""
+    if not built(stage):
+        return
+    each, told = stage.number(3000, 40), []
+    for name in ("mutate", "mutate_trusted"):
+        for first in range(1, each + 1, 100):
+            count = min(100, each + 1 - first)
+            output, status = run.run([program(name), "--first", str(first), "--seeds", str(count)], 1200)
+            bad = re.findall(r"^not ok \d+ - (.*)", output, re.M)
+            if status and not bad:
+                bad = [f"from seed {first} on: status {status}"]
+            stage.passed += count - len(bad)
+            for what in bad:
+                stage.fail(f"{name} {what}", output)
+        told.append(f"{each:,} of {name}")
+    stage.many = " and ".join(told)
+
+
 STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
@@ -217,6 +236,7 @@ STAGES = {  # name: (what it is, the function)
     "mount": ("time to mount", stage_mount),
     "loss": ("all sets of disks that may be lost are lost, and replaced", stage_loss),
     "noise": ("noise on all pairs of disks, found and repaired", stage_noise),
+    "mutate": ("damaged images: no crash, no hang, no wrong data; the same with checksums that are believed", stage_mutate),
 }
 
 
