@@ -208,6 +208,7 @@ struct model {
     /* Faults. */
     bool calm;              /* all was put right at the end of the last life: nothing may be wrong */
     struct sim_rates rates;
+    bool faulty; /* they are not all 0 */
     struct prng chaos;
     bool tour, touring;     /* a seed of the mode tour; it is not over */
     uint64_t longest_ns;    /* that a request took */

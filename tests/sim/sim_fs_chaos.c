@@ -41,7 +41,8 @@ void chaos_begin(struct model *m)
     m->rates = (struct sim_rates){.read_error = some(p, 4000), .read_error_sticky = some(p, 2000),
                                   .write_error = some(p, 400), .flush_error = some(p, 2000), .rot = some(p, 1000),
                                   .lost_write = some(p, 1000), .misdirected = some(p, 500), .gone = some(p, 200)};
-    if (m->changes && !prng_chance(p, 1, 3))
+    m->faulty = !m->changes || prng_chance(p, 1, 3);
+    if (!m->faulty)
         m->rates = (struct sim_rates){0};
     sim_farm_set_budget(m->w->farm, m->failover);
 }

@@ -58,7 +58,7 @@ void verb_count(struct model *m)
 /* With faults that nobody has seen yet fewer failures than those must not be wished. */
 static bool may_bear(const struct model *m, int failover)
 {
-    return failover < 0 || (unsigned)failover >= sim_farm_affected(m->w->farm) || !m->rates.read_error_sticky;
+    return failover < 0 || (unsigned)failover >= sim_farm_affected(m->w->farm) || !m->faulty;
 }
 
 /* So many failures are borne at any moment of the change: the fewer of before and after. */
