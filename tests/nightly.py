@@ -203,6 +203,13 @@ def stage_noise(stage, scratch):
     stage.many = f"32 MiB of noise on each of two disks of five, {len(re.findall(r'^ok [0-9]+ - noise', output, re.M))} pairs"
 
 
+def stage_names(stage, scratch):
+    names = stage.number(1_000_000, 5000)
+    script(stage, scratch, "mount_names.py", 120, E2E_NAMES=str(names), E2E_PATIENCE="20")
+    stage.many = f"{names:,} names in one directory; limit of the memory 300 MiB"
+    stage.rows.insert(0, ["step", "time", "peak memory of the mount"])
+
+
 def stage_mutate(stage, _scratch):
     """Images damaged at random, in pieces so that what fails is near."""
     if not built(stage):
@@ -222,6 +229,15 @@ def stage_mutate(stage, _scratch):
     stage.many = " and ".join(told)
 
 
+def stage_juggle(stage, scratch):
+    seeds, steps = stage.number(40, 2), stage.so_much(40, 10)
+    output = script(stage, scratch, "mount_juggle.py", 180, E2E_SEED="100", E2E_SEEDS=str(seeds), E2E_STEPS=str(steps), E2E_PATIENCE="5")
+    done = {}
+    for name, count in re.findall(r"(\w+) (\d+)", " ".join(re.findall(r"^# verbs: (.*)", output, re.M))):
+        done[name] = done.get(name, 0) + int(count)
+    stage.many = f"{seeds} seeds of {steps} verbs; done: " + ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
+
+
 STAGES = {  # name: (what it is, the function)
     "cut": ("simulation: power cuts and kills", stage_cut),
     "fault": ("simulation: faults, disks pulled, returned, replaced", stage_fault),
@@ -236,6 +252,8 @@ STAGES = {  # name: (what it is, the function)
     "mount": ("time to mount", stage_mount),
     "loss": ("all sets of disks that may be lost are lost, and replaced", stage_loss),
     "noise": ("noise on all pairs of disks, found and repaired", stage_noise),
+    "names": ("a directory of very many names: time and memory", stage_names),
+    "juggle": ("random verbs on a mounted pool whose files are in use", stage_juggle),
     "mutate": ("damaged images: no crash, no hang, no wrong data; the same with checksums that are believed", stage_mutate),
 }
 
