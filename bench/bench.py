@@ -14,9 +14,10 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import change
 from limit import Limit
 from systems import Btrfs, ScaleFs
-from report import print_bytes, print_device_bytes, print_table, write_page
+from report import change_table, print_bytes, print_device_bytes, print_table, write_changes, write_page
 from workloads import Data, device_bytes, everything
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -36,6 +37,9 @@ def arguments():
     p.add_argument("--tree", default="/usr/include", help="what tree copy copies")
     p.add_argument("--loop", action="store_true", help="ScaleFS on loop devices, too; counts device bytes")
     p.add_argument("--only", choices=("scalefs", "btrfs"), help="one of the two alone")
+    p.add_argument("--what", choices=("use", "change", "all"), default="use", help="work with files, changes of the configuration")
+    p.add_argument("--change-mib", type=int, default=512, help="changes: size of each disk (default 512)")
+    p.add_argument("--only-change", default="", help="changes: those whose name has this in it")
     p.add_argument("--table", metavar="FILE", help="the medians as a page in Markdown (docs/BENCH.md)")
     p.add_argument("--json", metavar="FILE", help="all single results, for other programs")
     a = p.parse_args()
@@ -153,6 +157,31 @@ def compare(args, medium, profile):
             "per_live_byte": per_byte}
 
 
+def changes(args, medium):
+    """All changes on this medium, at 10 % and at 60 % of the room."""
+    place = Memory("90%") if medium == "ram" else Disk(args.dir)
+    where = "in memory" if medium == "ram" else f"files on {args.dir}"
+    found = []
+    try:
+        for percent in (10, 60):
+            for row in change.rows(args, place, medium == "disk", percent):
+                found.append(row)
+                print("\n".join(change_table(where, [row])[-1:]), flush=True)
+    finally:
+        place.close()
+    return {"where": where, "rows": found}
+
+
+def all_changes(args):
+    done = []
+    print("\n".join(change_table("", [])[2:]))
+    for medium in args.media:
+        done.append(changes(args, medium))
+        if args.table:
+            write_changes(args, done)
+    return 0 if all(r.get("scalefs") for d in done for r in d["rows"]) else 1
+
+
 def main():
     args = arguments()
     if not os.path.exists("/dev/fuse"):
@@ -160,6 +189,8 @@ def main():
     print(f"ScaleFS {subprocess.run([args.scalefs, 'version'], capture_output=True, text=True, check=False).stdout.strip()}; "
           f"kernel {os.uname().release}; {os.cpu_count()} processors; {args.rounds} rounds, "
           f"{args.mib} MiB, {args.files} small files")
+    if args.what == "change":
+        return all_changes(args)
     runs = []
     for medium, profile in ((m, p) for m in args.media for p in args.profiles):
         runs.append(compare(args, medium, profile))
@@ -170,6 +201,8 @@ def main():
             write_page(args, runs)
     # Nothing is worth showing when one side never ran to its end.
     wanted = [args.only] if args.only else ["scalefs", "btrfs"]
+    if args.what == "all" and all_changes(args):
+        return 1
     return 0 if all(r["results"][n] for r in runs for n in wanted) else 1
 
 

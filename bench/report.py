@@ -84,6 +84,50 @@ def commit():
     return r.stdout.strip() or "unknown"
 
 
+CHANGES = "# What a change costs"
+
+
+def moved_cell(found):
+    return "–" if not found else "/".join(f"{v:.2f}" for v in found["moved"])
+
+
+def change_table(where, rows):
+    """Lines of Markdown."""
+    lines = [f"## Changes, {where}", "",
+             "| change | full | live MiB | ScaleFS MiB/s | btrfs | ratio | ScaleFS read/written | btrfs | least | time at 150 MiB/s | "
+             "reading beside it | add usable, s |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | --- | ---: | ---: | ---: |"]
+    for r in rows:
+        ours, theirs = r.get("scalefs"), r.get("btrfs")
+        more = [r.get("limited"), r.get("shared"), ours and ours["usable"]]
+        lines.append(f"| {r['change']} | {r['percent']} % | {r.get('mib', '–')} | {number(ours and ours['rate'])} | "
+                     f"{number(theirs and theirs['rate'])} | "
+                     f"{number(ratio_of(ours and ours['rate'], theirs and theirs['rate'], True))} | {moved_cell(ours)} | "
+                     f"{moved_cell(theirs)} | {r['least'][0]:.2f}/{r['least'][1]:.2f} | "
+                     + " | ".join("" if m is None else f"{m:.2f}" for m in more) + " |")
+    return lines
+
+
+def write_changes(args, done):
+    """The part of the page about changes, behind whatever else it holds."""
+    before = ""
+    if os.path.exists(args.table):
+        with open(args.table, encoding="utf-8") as f:
+            before = f.read().split(CHANGES)[0].rstrip() + "\n\n"
+    lines = [CHANGES, "",
+             "Written by `scripts/bench --what change --table docs/BENCH.md`: both systems hold the same, on the same loop devices, and are",
+             "changed; *MiB/s* are of live data, *read/written* device bytes per live byte, *least* what the change requires. A dash: refused",
+             "or failed (see the run). *Time at 150 MiB/s*: with every disk held to that, how often the time that the busiest one needs for",
+             "its bytes; *reading beside it*: throughput of a reader during the change, of that before; *add usable*: until the verb returns.", "",
+             f"Commit {commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}; {processor()}, {os.cpu_count()} processors, "
+             f"Linux {os.uname().release}; {args.rounds} rounds, disks of {args.change_mib} MiB; load average at the end "
+             f"{os.getloadavg()[1]:.1f}.", ""]
+    for d in done:
+        lines += change_table(d["where"], d["rows"]) + [""]
+    with open(args.table, "w", encoding="utf-8") as f:
+        f.write(before + "\n".join(lines))
+
+
 def write_page(args, runs):
     lines = ["# ScaleFS and btrfs, measured", "",
              "Written by `scripts/bench --table docs/BENCH.md`: medians, both systems taking turns in one run, on backing files",

@@ -45,15 +45,19 @@ class Loops:
         for path in list(self.of):
             self.detach(path)
 
-    def moved(self):
-        """Bytes read and written so far on all of them."""
-        read = written = 0
-        for device in self.of.values():
+    def each(self):
+        """{file: (read, written)}: bytes so far."""
+        found = {}
+        for path, device in self.of.items():
             with open(f"/sys/block/{os.path.basename(device)}/stat", encoding="ascii") as f:
                 words = f.read().split()
-            read += int(words[2]) * 512
-            written += int(words[6]) * 512
-        return read, written
+            found[path] = (int(words[2]) * 512, int(words[6]) * 512)
+        return found
+
+    def moved(self):
+        """Bytes read and written so far on all of them."""
+        each = self.each().values()
+        return sum(e[0] for e in each), sum(e[1] for e in each)
 
 
 class System:
@@ -104,13 +108,13 @@ class System:
 class ScaleFs(System):
     name = "scalefs"
 
-    def __init__(self, folder, count, failover, size, direct, command="scalefs", loop=False):
+    def __init__(self, folder, count, failover, size, direct, command="scalefs", loop=False, optimize=0):
         super().__init__(folder, count, failover, size, direct)
         self.command = command
         self.loop = loop
         self.pool = "bench" + os.path.basename(folder).replace(".", "")
         self.disks = [self.loops.attach(f) if loop else f for f in self.files]
-        self.cli("create", self.pool, *self.disks, "--failover", str(failover))
+        self.cli("create", self.pool, *self.disks, "--failover", str(failover), "--optimize", str(optimize))
         self.mount()
 
     def cli(self, *args, ok=(0,)):
