@@ -236,13 +236,15 @@ void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
 /* Is the image of a live data row what the row holds now? (See `doubtful`.) unlocked */
 bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);
 
-/* Calls `each` (unlocked) for rows[from … to), several at once; stops at the first error. */
+/* Calls `each` (unlocked) for rows[from … to), several at once, with at most `run` rows that follow each other; stops at the
+ * first error. */
 struct sfs_care_sweep {
     struct sfs_care *care;
     const struct sfs_group_record *group;
     const uint32_t *rows;
     size_t next, end;
-    int (*each)(void *context, uint32_t row);
+    uint32_t run; /* 0: one */
+    int (*each)(void *context, uint32_t row, uint32_t count);
     void *context;
     int error;
 };

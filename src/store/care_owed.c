@@ -76,8 +76,9 @@ static struct sfs_group *next_group(struct sfs_care *care, const struct sfs_memb
     return best;
 }
 
-static int fix_row(void *context, uint32_t row)
+static int fix_row(void *context, uint32_t row, uint32_t count)
 {
+    SFS_ASSERT(count == 1);
     struct pass *p = context;
     return sfs_care_fix_row(p->care, &p->g, row, &p->fix);
 }

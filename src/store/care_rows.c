@@ -128,10 +128,14 @@ static void work(void *context)
     struct sfs_store *s = sweep->care->s;
     sfs_store_lock(s);
     while (!sweep->error && sweep->next < sweep->end) {
-        uint32_t row = sweep->rows[sweep->next++];
+        uint32_t row = sweep->rows[sweep->next++], count = 1;
+        while (count < sweep->run && sweep->next < sweep->end && sweep->rows[sweep->next] == row + count) {
+            sweep->next++;
+            count++;
+        }
         bool stop = sweep->care->stopping;
         sfs_store_unlock(s);
-        int err = stop ? SCALEFS_E_CANCELED : sweep->each(sweep->context, row);
+        int err = stop ? SCALEFS_E_CANCELED : sweep->each(sweep->context, row, count);
         sfs_store_lock(s);
         if (err && !sweep->error)
             sweep->error = err;

@@ -95,8 +95,9 @@ static void say_columns(struct group_check *x, const struct sfs_row_image *im)
     }
 }
 
-static int check_row(void *context, uint32_t row)
+static int check_row(void *context, uint32_t row, uint32_t count)
 {
+    SFS_ASSERT(count == 1);
     struct group_check *x = context;
     struct sfs_check *c = x->c;
     struct sfs_row_image im;

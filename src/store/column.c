@@ -14,6 +14,7 @@
 
 #define CHUNK_ROWS 128u
 #define CHUNK_ROWS_SHARED 32u
+#define RUN_BYTES (512u * 1024) /* as much goes to the new column at once */
 #define WAIT_NS 2000000u
 #define WAITS_MAX 500u
 
@@ -272,40 +273,48 @@ static void unit_of(struct mover *m, const struct sfs_row_image *im, uint8_t *un
     (void)done;
 }
 
-static int move_row(void *context, uint32_t row)
+static int make_unit(struct mover *m, uint32_t row, uint8_t *unit)
+{
+    struct sfs_store *s = m->s;
+    if (m->old_there && read_old(m, row, unit)) /* else what it is owed does not verify */
+        return SCALEFS_OK;
+    struct sfs_row_image im;
+    int err = m->adds || !m->old_there ? sfs_row_read_few(s->pool, m->g.group, row, &im)
+                                       : sfs_row_read(s->pool, m->g.group, row, 1, &im);
+    if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
+        err = SCALEFS_E_CORRUPT;
+    if (err == SCALEFS_OK) {
+        unit_of(m, &im, unit);
+    } else if (err == SCALEFS_E_CORRUPT) {
+        salvage(m, row, unit);
+        sfs_care_note_lost(m->care, m->g.group, row_start(m, row), sfs_group_row_bytes(&m->g));
+        err = SCALEFS_OK;
+    }
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return err;
+}
+
+/* Rows that follow each other are written at once: a column's units do so on its disk. */
+static int move_rows(void *context, uint32_t row, uint32_t count)
 {
     struct mover *m = context;
-    struct sfs_store *s = m->s;
     uint32_t size = sfs_group_unit(&m->g);
-    uint8_t *unit = sfs_buffer_get(s, size);
-    if (!unit)
-        return SCALEFS_E_NOMEM;
-    int err = SCALEFS_OK;
-    if (!m->old_there || !read_old(m, row, unit)) { /* what it is owed does not verify */
-        struct sfs_row_image im;
-        err = m->adds || !m->old_there ? sfs_row_read_few(s->pool, m->g.group, row, &im) : sfs_row_read(s->pool, m->g.group, row, 1, &im);
-        if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
-            err = SCALEFS_E_CORRUPT;
-        if (err == SCALEFS_OK) {
-            unit_of(m, &im, unit);
-        } else if (err == SCALEFS_E_CORRUPT) {
-            salvage(m, row, unit);
-            sfs_care_note_lost(m->care, m->g.group, row_start(m, row), sfs_group_row_bytes(&m->g));
-            err = SCALEFS_OK;
-        }
-        if (im.memory)
-            sfs_row_image_free(s->pool, &im);
-    }
+    uint8_t *units = sfs_buffer_get(m->s, count * size);
+    int err = units ? SCALEFS_OK : SCALEFS_E_NOMEM;
+    for (uint32_t i = 0; i < count && !err; i++)
+        err = make_unit(m, row + i, units + i * size);
     if (!err)
-        err = write_unit(m, row, 1, unit);
-    sfs_buffer_put(s, unit, size);
+        err = write_unit(m, row, count, units);
+    sfs_buffer_put(m->s, units, count * size);
     return err;
 }
 
 /* --- nodes and logs --- */
 
-static int move_node(void *context, uint32_t row)
+static int move_node(void *context, uint32_t row, uint32_t count)
 {
+    SFS_ASSERT(count == 1);
     struct mover *m = context;
     struct sfs_store *s = m->s;
     struct sfs_row_image im;
@@ -399,8 +408,11 @@ static size_t chunk_rows(struct mover *m)
 static int copy_rows(struct mover *m)
 {
     int err = SCALEFS_OK;
-    struct sfs_care_sweep sweep = {.care = m->care, .group = &m->g, .rows = m->rows, .context = m,
-                                   .each = has_nodes(m) ? move_node : move_row};
+    struct sfs_care_sweep sweep = {.care = m->care, .group = &m->g, .rows = m->rows, .context = m, .each = move_node};
+    if (!has_nodes(m)) {
+        sweep.each = move_rows;
+        sweep.run = RUN_BYTES / sfs_group_unit(&m->g);
+    }
     for (size_t from = 0, to; from < m->row_count && !err; from = to) {
         uint64_t unit = sfs_group_unit(&m->g), bytes, began = sfs_now_ns(m->s->env);
         size_t chunk = chunk_rows(m);

@@ -149,8 +149,9 @@ static void check_headers(struct scrub *x)
     sfs_care_release(s, &x->g);
 }
 
-static int fix_row(void *context, uint32_t row)
+static int fix_row(void *context, uint32_t row, uint32_t count)
 {
+    SFS_ASSERT(count == 1);
     struct scrub *x = context;
     return sfs_care_fix_row(x->care, &x->g, row, &x->fix);
 }

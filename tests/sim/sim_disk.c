@@ -353,6 +353,8 @@ static void count_request(struct sim_disk *d, const struct sfs_io *io, int resul
     s->refused += result == SCALEFS_E_INVAL;
     s->bytes_read += io->op == SFS_IO_READ && !result ? io->len : 0;
     s->bytes_written += io->op == SFS_IO_WRITE && !result ? io->len : 0;
+    if (io->op == SFS_IO_WRITE && io->len > s->largest_write)
+        s->largest_write = io->len;
 }
 
 static void submit(struct sfs_disk *disk, struct sfs_io *io)

@@ -91,6 +91,7 @@ struct sim_fault_entry {
 
 struct sim_disk_stats {
     uint64_t reads, writes, flushes, discards, resets;
+    uint64_t largest_write; /* bytes */
     uint64_t bytes_read, bytes_written;
     uint64_t refused;               /* INVAL */
     uint64_t kept, lost, torn;      /* volatile writes at cuts */

@@ -129,6 +129,8 @@ static void rebuilds_a_disk_that_is_gone(void)
         c.swallow = disks - 1;
         sim_disk_pull(sim_farm_disk(w.farm, c.swallow));
         live(&w, replace_absent, &c);
+        /* Units that follow each other go there together. */
+        CHECK(sim_disk_stats(sim_farm_disk(w.farm, disks))->largest_write > (512u << 10) / (disks - 1));
         live(&w, sound_without_old, &c);
         world_deinit(&w);
     }
