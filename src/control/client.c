@@ -411,10 +411,13 @@ int sfs_control_unmount(struct sfs_control_client *client,
         if (done)
             break;
     }
-    if (error == SCALEFS_E_GONE && !refused) /* it may have been on its way already */
-        error = process >= 0 ? wait_for_end(process, keep_waiting, context, info) : SCALEFS_OK;
-    else if ((error == SCALEFS_E_PROTOCOL || error == SCALEFS_E_NOMEM) && !refused)
+    if (error == SCALEFS_E_GONE && !refused) { /* it was on its way already, was killed, or had others to talk to */
+        error = take_away && !taken_away ? take_away(context, info) : SCALEFS_OK;
+        if (!error && process >= 0)
+            error = wait_for_end(process, keep_waiting, context, info);
+    } else if ((error == SCALEFS_E_PROTOCOL || error == SCALEFS_E_NOMEM) && !refused) {
         lost(error, info);
+    }
     if (process >= 0)
         close(process);
     return error;

@@ -30,7 +30,7 @@ int sfs_control_ask(struct sfs_control_client *client, const char *line, size_t 
                     struct scalefs_error_info *info);
 
 /* Waits until the server has closed the pool, or, when it says nothing about that, has ended. `take_away` unmounts, once the
- * server has promised to tell how closing went; its error ends the call. NULL: the server is asked to unmount.
+ * server has promised to tell how closing went, or cannot be talked to any more; its error ends the call (that nothing is mounted is none). NULL: the server is asked to unmount.
  * `keep_waiting` is asked once a second; false: BUSY. */
 int sfs_control_unmount(struct sfs_control_client *client,
                         int (*take_away)(void *context, struct scalefs_error_info *info), bool (*keep_waiting)(void *context),

@@ -1,6 +1,7 @@
 /* The mount helpers: see mount_helper.h. */
 #include "drivers/mount_helper.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ bool sfs_drivers_is_mount_helper(const char *program)
 
 struct leaving {
     const char *directory;
-    bool detach;
+    bool detach, served;
     int code; /* of umount(2) */
     unsigned seconds;
 };
@@ -45,6 +46,8 @@ static int take_away(void *context, struct scalefs_error_info *info)
 {
     struct leaving *l = context;
     l->code = sfs_drivers_place_unmount(l->directory, l->detach);
+    if (l->code == EINVAL && l->served) /* the server was on its way already */
+        l->code = 0;
     return l->code ? sfs_control_fail(info, SCALEFS_E_IO, "%s: %s", l->directory, strerror(l->code)) : SCALEFS_OK;
 }
 
@@ -63,6 +66,7 @@ static int unmount_helper(int argc, char **argv, const char *program)
     struct sfs_control_client *client = NULL;
     struct scalefs_error_info info = {0};
     (void)sfs_control_find(l.directory, &client, &info); /* without a server there is nobody to wait for */
+    l.served = client != NULL;
     if (client && !l.detach)
         error = sfs_control_unmount(client, take_away, keep_waiting, &l, &info);
     else

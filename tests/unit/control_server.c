@@ -590,6 +590,28 @@ static void a_quick_end_is_told(void)
     CHECK_EQ(asked(&a), 0);
 }
 
+static int count_taken_away(void *context, struct scalefs_error_info *info)
+{
+    (void)info;
+    ++*(unsigned *)context;
+    return SCALEFS_OK;
+}
+
+/* A server that talks to nobody any more keeps no one from unmounting. */
+static void unmounts_without_an_answer(void)
+{
+    struct served a;
+    struct sfs_control_client *client;
+    struct scalefs_error_info info = {0};
+    unsigned taken_away = 0;
+    REQUIRE(serve(&a, "tank", UUID_A, "/mnt"));
+    REQUIRE(sfs_control_find("tank", &client, &info) == SCALEFS_OK);
+    scalefs_control_stop(a.control);
+    CHECK_OK(sfs_control_unmount(client, count_taken_away, patient, &taken_away, &info));
+    CHECK_EQ(taken_away, 1);
+    sfs_control_disconnect(client);
+}
+
 static void unmounting_is_awaited(void)
 {
     unmounts(SCALEFS_OK, true);
@@ -709,6 +731,7 @@ int main(int argc, char **argv)
     RUN(idle_ones_make_room);
     RUN(too_many_are_turned_away);
     RUN(unmounting_is_awaited);
+    RUN(unmounts_without_an_answer);
     RUN(a_quick_end_is_told);
     RUN(sockets_of_the_dead_are_removed);
     RUN(the_folder_must_be_ones_own);
