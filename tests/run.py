@@ -231,10 +231,10 @@ ALL = ("unit", "property", "sim")
 def stage_gcc(suite, _scratch):
     # The other stages run as few seeds of the simulations as the programs do by themselves. Nor would it tell more if they
     # ran what is broken on purpose.
-    labels = (*ALL, "broken")
+    labels = (*ALL, "broken", "once")
     if build(suite, BUILD, ["-Dbroken=true"]):
         run_programs(suite, BUILD, labels)
-        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 100), ("change", 40), ("tour", 20), ("full", 10)):
+        for mode, count in (("cut", 100), ("fault", 100), ("tiny", 60), ("change", 40), ("tour", 20), ("full", 10)):
             run_seeds(suite, mode, count)
 
 
