@@ -167,6 +167,12 @@ def stage_kill(stage, scratch):
     stage.many = f"kill -9 under load {done} times, {promises:,} promises looked at"
 
 
+def stage_verbs(stage, scratch):
+    output = script(stage, scratch, "mount_change.py", 60, E2E_KILLS=str(stage.number(30, 3)))
+    for kills, middle in re.findall(r"killed (\d+) times, (\d+) of them", output):
+        stage.many = f"kill -9 {kills} times in ten changes of the configuration, {middle} of them with something left to do"
+
+
 def stage_full(stage, scratch):
     full = stage.so_much("1024,2048,3072,5120:1", "128,256,384,640:1") + f":{stage.number(20, 3)}"
     output = script(stage, scratch, "mount_full.py", 180, E2E_FULL=full)
@@ -247,6 +253,7 @@ STAGES = {  # name: (what it is, the function)
     "broken": ("builds that are broken on purpose are caught", stage_broken),
     "wine": ("simulation: the Windows build under Wine", stage_wine),
     "kill": ("kill -9 of the mount: what fsync acknowledged is there", stage_kill),
+    "verbs": ("kill -9 in the middle of changes of the configuration: they go on and end right", stage_verbs),
     "full": ("filled, half emptied, filled again: space is promised right and never leaks", stage_full),
     "large": ("many bytes and many files: memory, time to mount", stage_large),
     "mount": ("time to mount", stage_mount),

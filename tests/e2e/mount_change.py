@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every change of the configuration while files are in use: nothing is ever wrong, nothing is refused, and it goes on after a kill.
 
-E2E_KILLS (default 1): in how many of the steps of the tour the server is killed.
+E2E_KILLS (default 3): how often the server is killed in each step of the tour.
 """
 import hashlib
 import json
@@ -87,13 +87,32 @@ class Tour:
                 if sha(f.read()) != digest:
                     raise AssertionError(f"{path} is not what was written")
 
+    def kill(self):
+        self.pool.kill_server()
+        self.pool.mount()
+
+    def killed(self, times, r):
+        """As soon as it is asked for, and when some of it is done, again and again; slowly, or nothing would be left to do after the
+        first. How often there was something left."""
+        self.pool.cli("set", self.pool.name, "rate=8M")
+        middle = 0
+        for i in range(times):
+            done, end = 0 if i == 0 else r.randrange(1, 2 * MIB), time.monotonic() + 2
+            tasks = self.pool.status()["tasks"]
+            while i and tasks and sum(t["bytes_done"] for t in tasks) < done and time.monotonic() < end:
+                time.sleep(0.02)
+                tasks = self.pool.status()["tasks"]
+            middle += bool(tasks)
+            self.kill()
+        self.pool.cli("set", self.pool.name, "rate=off")
+        return middle
+
     def step(self, *words, kill=False):
         verb, *rest = words
         if kill:
             self.pool.cli(verb, self.pool.name, *rest)
             time.sleep(0.3)
-            self.pool.kill_server()
-            self.pool.mount()
+            self.kill()
             self.pool.cli("wait", self.pool.name, timeout=120)
         else:
             self.pool.cli(verb, self.pool.name, *rest, "--wait", timeout=120)
@@ -137,13 +156,21 @@ def the_grand_tour():
     t.end([last])
 
 
-def a_kill_in_the_middle():
+def kills_in_the_middle():
     t = Tour("killed", SIZES)
     plan, last = steps(t)
-    kills = int(os.environ.get("E2E_KILLS", "1"))
-    chosen = random.Random(os.environ.get("E2E_SEED", "1")).sample(range(len(plan)), min(kills, len(plan)))
-    for i, words in enumerate(plan):
-        t.step(*words, kill=i in chosen)
+    kills, middle = int(os.environ.get("E2E_KILLS", "3")), 0
+    r = random.Random(os.environ.get("E2E_SEED", "1"))
+    for verb, *rest in plan:
+        t.pool.cli(verb, t.pool.name, *rest)
+        middle += t.killed(kills, r)
+        t.pool.cli("wait", t.pool.name, timeout=120)
+        s = t.pool.status()
+        equal((s["pool"]["state"], s["tasks"]), ("healthy", []), f"after {verb} {rest}")
+        t.verify()
+    note(f"killed {kills * len(plan)} times, {middle} of them with something left to do")
+    if middle < kills * len(plan) / 2:
+        raise AssertionError("the kills came too late to tell anything")
     t.end([last])
 
 
@@ -380,7 +407,7 @@ if __name__ == "__main__":
         skip("mount_change", "no FUSE here")
     else:
         case(the_grand_tour, timeout=240)
-        case(a_kill_in_the_middle, timeout=240)
+        case(kills_in_the_middle, timeout=240)
         case(refusals, timeout=120)
         case(paused_taken_back_and_slow, timeout=180)
         case(larger_and_smaller, timeout=180)
