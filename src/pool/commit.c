@@ -27,6 +27,7 @@ struct sfs_commit_job {
     uint8_t *block; /* the encoded record */
     bool on_all;    /* no member is absent */
     uint8_t failover;
+    uint64_t misses; /* pool->misses when it was made */
     uint64_t writes; /* pool->writes when the job's I/O began: its flush makes them durable */
 };
 
@@ -88,6 +89,7 @@ int sfs_commit_prepare(struct sfs_pool *pool, const struct sfs_roots *roots, boo
     follow_quorum(pool);
     job->on_all = !sfs_members_absent(pool);
     job->failover = pool->config.failover;
+    job->misses = pool->misses;
     int err = sfs_table_prepare(pool, &job->table, r);
     if (err) {
         job_free(pool, job);
@@ -211,6 +213,10 @@ static int finish(struct sfs_pool *pool, const struct sfs_commit_job *job, int e
     if (!err) {
         pool->committed = job->record.txn;
         pool->writes_durable = job->writes;
+        for (unsigned i = 0; i < job->target_count; i++) {
+            struct sfs_member *m = &pool->members[job->targets[i].slot];
+            m->missed = m->missed > job->misses ? m->missed : 0;
+        }
         pool->last = job->record;
         pool->failover_told = job->failover;
         if (job->on_all)

@@ -60,6 +60,8 @@ void sfs_pool_io_end(struct sfs_pool *pool, unsigned epoch);
 void sfs_pool_wrote(struct sfs_pool *pool, uint64_t suspensions);
 /* Room in `retired` for all disks of members and `more`. locked. */
 int sfs_retired_reserve(struct sfs_pool *pool, unsigned more);
+/* What was written since the last commit may not be on this member. locked */
+void sfs_member_missed(struct sfs_pool *pool, struct sfs_member *m);
 void sfs_pool_judge(struct sfs_pool *pool); /* recomputes `suspended`. locked */
 /* Where a record stands to the history of the pool's own record. */
 enum sfs_history {

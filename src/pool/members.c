@@ -219,6 +219,34 @@ static bool group_waits(struct sfs_pool *pool, const struct sfs_group *g)
     return (g->count.live || g->in_flight) && columns_away(pool, g, &hope) > g->record.m && hope;
 }
 
+/* Some group has been written to since the last commit, and so many of its members were away since that they may all have lost it, also
+ * when each of them came back before the next one went. */
+static bool may_have_lost(struct sfs_pool *pool)
+{
+    for (uint32_t n = 0; n < pool->group_cap; n++) {
+        const struct sfs_group *g = pool->groups[n];
+        unsigned columns = 0;
+        if (!g || (g->count.last_txn <= pool->committed && !g->in_flight))
+            continue;
+        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
+            const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
+            columns += !m || !m->disk || m->missed;
+        }
+        if (columns > g->record.m)
+            return true;
+    }
+    return false;
+}
+
+void sfs_member_missed(struct sfs_pool *pool, struct sfs_member *m)
+{
+    m->missed = ++pool->misses;
+    if (!may_have_lost(pool))
+        return;
+    pool->suspensions++;
+    pool->cut_off = pool->cut_off || pool->writes != pool->writes_durable;
+}
+
 void sfs_pool_judge(struct sfs_pool *pool)
 {
     char names[200] = "";
@@ -256,6 +284,9 @@ void sfs_pool_judge(struct sfs_pool *pool)
 void sfs_pool_proved(struct sfs_pool *pool)
 {
     pool->cut_off = false;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (pool->members[i].used && pool->members[i].disk)
+            pool->members[i].missed = 0; /* it has been put right */
     sfs_pool_judge(pool);
 }
 
@@ -295,6 +326,7 @@ static void go_offline(struct sfs_pool *pool, struct sfs_member *m, int error)
         for (unsigned c = 0; pool->groups[n] && c < (unsigned)pool->groups[n]->record.k + pool->groups[n]->record.m; c++)
             if (pool->groups[n]->record.columns[c].disk == m->record.index)
                 sfs_group_leave_out(pool, pool->groups[n], c);
+    sfs_member_missed(pool, m);
     sfs_pool_judge(pool);
 }
 
@@ -439,6 +471,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     m->stale_label = head->label.size != m->record.size || head->label.atoms != m->record.atoms;
     m->damaged_label = head->damaged;
     m->comings++;
+    m->missed = ++pool->misses;
     for (uint32_t n = 0; n < pool->group_cap; n++) /* what was written without it, its zones do not have */
         for (unsigned c = 0; pool->groups[n] && c < (unsigned)pool->groups[n]->record.k + pool->groups[n]->record.m; c++)
             if (pool->groups[n]->record.columns[c].disk == m->record.index)

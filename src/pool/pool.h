@@ -46,6 +46,8 @@ struct sfs_member {
     bool damaged_label;            /* a copy of it was found damaged */
     bool dirty;                    /* its DISK record changed */
     unsigned comings;              /* rises each time it comes back */
+    uint64_t missed;               /* it went, or was away, since the last commit: what was written since may not be on it. When
+                                      (pool->misses); 0: it was there */
 };
 
 struct sfs_group {
@@ -109,12 +111,13 @@ struct sfs_pool {
     struct sfs_task_record scrub;             /* id 0: none */
     bool suspended;                           /* `waits` or `cut_off` */
     bool waits;                               /* too many members are absent for the data */
-    /* More members than the data bears went at once while writes were not flushed: they may have lost them with their
+    /* More members than the data bears went, at once or one after the other, while writes were not flushed: they may have lost them with their
      * caches, so no state that needs those writes may be committed before they are found to be there (sfs_pool_proved), or
      * the pool was opened anew, from the last record, which needs none of them. */
     bool cut_off;
     uint64_t writes, writes_durable;          /* rows and copies: written; written before the last flush of all members */
     uint64_t suspensions;                     /* how often too many members went */
+    uint64_t misses;                          /* how often some member may have missed what was written */
     char suspended_why[256];
     struct sfs_pending_free *pending;
     size_t pending_count, pending_cap;

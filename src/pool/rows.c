@@ -169,6 +169,8 @@ static void note_left_out(struct sfs_pool *pool, const struct sfs_target *t)
         m->record.flushed_txn = pool->committed;
         m->dirty = true;
     }
+    if (m && m->disk)
+        sfs_member_missed(pool, m);
     sfs_mutex_unlock(&pool->lock);
 }
 

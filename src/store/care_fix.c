@@ -94,6 +94,13 @@ static void add_waits(struct sfs_care *care, struct sfs_care_fix *fix)
     sfs_store_unlock(care->s);
 }
 
+static void add_unsure(struct sfs_care *care, struct sfs_care_fix *fix)
+{
+    sfs_store_lock(care->s);
+    fix->unsure++;
+    sfs_store_unlock(care->s);
+}
+
 /* --- data rows --- */
 
 /* All sums are right, yet the parity equation may not hold (a row that was computed wrong): the data decides. */
@@ -125,10 +132,10 @@ static uint64_t wrong_parity(struct sfs_store *s, struct sfs_row_image *im)
 }
 
 /* A doubtful image is of the row that lives when some extent of it lives here: of a live row at least one does. */
-bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
+static bool row_lives(struct sfs_store *s, const struct sfs_row_image *im)
 {
     uint64_t start = (uint64_t)im->row * sfs_group_row_bytes(&im->group);
-    for (uint32_t i = 0; im->doubtful && i < im->summary.entries; i++) {
+    for (uint32_t i = 0; i < im->summary.entries; i++) {
         struct sfs_entry entry;
         struct sfs_extent e;
         if (sfs_summary_entry(im->summary_bytes, &im->summary, i, &entry) == SCALEFS_OK &&
@@ -136,7 +143,12 @@ bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
             e.place.offset == start + entry.offset && e.birth == entry.birth)
             return true;
     }
-    return !im->doubtful;
+    return false;
+}
+
+bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
+{
+    return !im->doubtful || row_lives(s, im);
 }
 
 static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix)
@@ -144,7 +156,7 @@ static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uin
     struct sfs_store *s = care->s;
     struct sfs_row_image im;
     int err = sfs_row_read(s->pool, g->group, row, 1, &im);
-    if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
+    if (err == SCALEFS_OK && (fix->strict ? !row_lives(s, &im) : !sfs_care_row_genuine(s, &im)))
         err = SCALEFS_E_CORRUPT;
     if (err == SCALEFS_OK)
         put_right(care, &im, im.bad | wrong_parity(s, &im), fix);
@@ -152,6 +164,8 @@ static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uin
         add_waits(care, fix);
     else if (err == SCALEFS_E_CORRUPT)
         sfs_care_note_lost(care, g->group, row * sfs_group_row_bytes(g), sfs_group_row_bytes(g));
+    else
+        add_unsure(care, fix);
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
     return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
@@ -159,11 +173,23 @@ static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uin
 
 /* --- nodes --- */
 
+/* The node that is meant was born in this transaction or later. A row that was given to it since the opening knows; of others the
+ * newest node is the one, since a record names it. */
+static uint64_t least_birth(struct sfs_store *s, const struct sfs_row_image *im)
+{
+    sfs_store_lock(s);
+    const struct sfs_group *g = sfs_group_of(s->pool, im->group.group);
+    bool same = g && g->record.generation == im->group.generation && g->rows && im->row < g->record.rows;
+    uint64_t birth = same && g->rows[im->row].live ? g->rows[im->row].txn : 0;
+    sfs_store_unlock(s);
+    return birth;
+}
+
 int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
 {
     const struct sfs_group_record *g = &im->group;
     int best = -1;
-    uint64_t birth = 0;
+    uint64_t birth = 0, least = g->class == SFS_CLASS_SYSTEM ? least_birth(s, im) : 0;
     for (unsigned c = 0; c < 1u + g->m; c++) {
         struct sfs_node_header h;
         struct sfs_extent e;
@@ -172,6 +198,8 @@ int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
             continue;
         /* An older node that stood here verifies, too. The map knows which one is meant; nodes of the map itself and of
          * the space tree are told by their birth. */
+        if (h.birth < least)
+            continue;
         if (g->class == SFS_CLASS_METADATA &&
             (sfs_extent_lookup(s, h.id, &e) != SCALEFS_OK || e.place.group != h.group || e.place.offset != h.offset ||
              e.birth != h.birth || e.kind != 1 || e.sums[0] != h.checksum))
@@ -217,6 +245,8 @@ static int fix_node(struct sfs_care *care, const struct sfs_group_record *g, uin
         put_right(care, &im, spread(&im, best), fix);
     else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT)
         add_saved(care, fix, sfs_care_node_gone(care, (struct sfs_place){g->group, (uint64_t)row * SFS_NODE_BYTES}, g->class));
+    else
+        add_unsure(care, fix);
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
     return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
@@ -325,7 +355,10 @@ int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, ui
         /* In a log that is being filled the other copies may only be on their way. */
         uint64_t wrong = spread(&im, best);
         bool lives = (wrong | im.missing) && !quiet && batch_lives(s, g, here, im.units[best], length);
-        if (quiet)
+        bool meant = !fix->strict || batch_lives(s, g, here, im.units[best], length);
+        if (!meant) /* dead, or an older one */
+            sfs_care_note_lost(care, g->group, here, length);
+        else if (quiet)
             put_right(care, &im, wrong, fix);
         if (lives) { /* now they have arrived: what is wrong still is wrong */
             sfs_row_image_free(s->pool, &im);
@@ -340,5 +373,9 @@ int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, ui
     add_bytes(care, fix, (uint64_t)(1u + g->m) * length);
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
-    return err == SCALEFS_E_CHANGED || err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+    if (err == SCALEFS_E_CHANGED || err == SCALEFS_E_NOENT) {
+        add_unsure(care, fix);
+        err = SCALEFS_OK;
+    }
+    return err;
 }

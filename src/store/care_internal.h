@@ -81,7 +81,7 @@ struct sfs_scrub {
 
 /* Which groups were found to hold all that was written to them before too many disks went (care_prove.c). */
 struct sfs_care_proof {
-    uint64_t suspensions; /* the pool's, when it began */
+    uint64_t suspensions, comings; /* the pool's, when it began, and how often members had come back */
     bool failed;          /* something is lost: only opening anew helps */
     uint64_t *done;       /* generations */
     size_t done_count, done_cap;
@@ -127,6 +127,7 @@ struct sfs_care {
     uint64_t *lost_ids; /* extents of files, not named yet */
     size_t lost_id_count, lost_id_cap;
     uint64_t lost_nodes; /* of the map and the space tree */
+    bool lost_unsure;    /* some range was not noted, or something in one could not be judged; whoever asks clears it */
     struct sfs_disk **wipe; /* of members that were dropped */
     size_t wipe_count, wipe_cap;
     uint64_t scrub_saved_ns, scrub_applied;
@@ -275,6 +276,8 @@ struct sfs_care_fix {
     unsigned repaired; /* rows and batches of which something was wrong and is right again */
     unsigned waits;    /* cannot be read without the absent disks */
     unsigned failed;   /* could not be written back */
+    unsigned unsure;   /* could not be read or looked up, whyever: nothing is known of it */
+    bool strict;       /* what verifies is right only when something of it lives there: an older write may have come back */
 };
 /* Verifies one row (not of a log) and puts right what can be; what is lost is noted in care->lost. Adds to *fix. */
 int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix);

@@ -19,6 +19,8 @@ void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, 
     else if (care->lost_count < RANGES_MAX &&
              !sfs_vec_reserve(s->env, &care->lost, &care->lost_cap, care->lost_count + 1, sizeof *care->lost))
         care->lost[care->lost_count++] = (struct sfs_care_range){group, offset, length};
+    else
+        care->lost_unsure = true;
     sfs_store_unlock(s);
 }
 
@@ -142,33 +144,41 @@ bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t c
     return false;
 }
 
-static bool node_is_lost(struct sfs_store *s, const struct sfs_extent *e)
+/* OK; CORRUPT: it is lost; else it cannot be told. */
+static int judge_node(struct sfs_store *s, const struct sfs_extent *e)
 {
     struct sfs_group_record g;
     struct sfs_row_image im;
     uint32_t row = (uint32_t)(e->place.offset / SFS_NODE_BYTES);
-    bool live;
-    if (!sfs_group_copy(s->pool, e->place.group, &g) || sfs_care_pin_live(s, &g, row, &live) || !live)
-        return false; /* it lives elsewhere by now */
-    int err = sfs_row_read(s->pool, g.group, row, 1, &im);
-    bool lost = err == SCALEFS_E_CORRUPT || (!err && !im.waits && sfs_care_best_node(s, &im) < 0);
+    bool live = false;
+    int err = sfs_group_copy(s->pool, e->place.group, &g) ? sfs_care_pin_live(s, &g, row, &live) : SCALEFS_OK;
+    if (err || !live)
+        return err; /* not live: it is elsewhere by now */
+    err = sfs_row_read(s->pool, g.group, row, 1, &im);
+    if (!err && sfs_care_best_node(s, &im) < 0)
+        err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
     sfs_care_unpin(s, &g, row);
-    return lost;
+    return err;
 }
 
-static bool is_lost(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
+static bool is_lost(struct sfs_care *care, uint64_t id, struct sfs_extent *e)
 {
-    if (e->kind == 1)
-        return node_is_lost(s, e);
-    uint32_t room = e->stored;
-    uint8_t *buf = sfs_buffer_get(s, room);
-    if (!buf)
-        return false;
-    int err = sfs_read_stored(s, id, e, buf);
-    sfs_buffer_put(s, buf, room);
-    return err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO;
+    struct sfs_store *s = care->s;
+    int err;
+    if (e->kind == 1) {
+        err = judge_node(s, e);
+    } else {
+        uint32_t room = e->stored;
+        uint8_t *buf = sfs_buffer_get(s, room);
+        err = buf ? sfs_read_stored(s, id, e, buf) : SCALEFS_E_NOMEM;
+        sfs_buffer_put(s, buf, room);
+        err = err == SCALEFS_E_IO ? SCALEFS_E_CORRUPT : err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+    }
+    if (err && err != SCALEFS_E_CORRUPT)
+        care->lost_unsure = true;
+    return err == SCALEFS_E_CORRUPT;
 }
 
 static void note_id(struct sfs_care *care, uint64_t id)
@@ -233,9 +243,11 @@ uint64_t sfs_care_count_lost(struct sfs_care *care)
         int err = next_in_ranges(care, &from, &id, &e);
         if (err == SCALEFS_E_CHANGED && !sfs_care_stops(care))
             continue;
-        if (err)
+        if (err) {
+            care->lost_unsure = care->lost_unsure || err != SCALEFS_E_NOENT;
             break;
-        if (!is_lost(s, id, &e))
+        }
+        if (!is_lost(care, id, &e))
             continue;
         lost++;
         if (e.kind == 0)

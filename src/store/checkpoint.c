@@ -60,6 +60,8 @@ static int write_node(struct sfs_store *s, struct writing *w, struct sfs_node *n
         sfs_space_live(s, n->place, -(int64_t)SFS_NODE_BYTES);
     if (!again)
         sfs_space_live(s, place, SFS_NODE_BYTES);
+    else if (class == SFS_CLASS_SYSTEM) /* what was sent there before is not what is meant (sfs_care_best_node) */
+        g->rows[sfs_group_row_of(&g->record, place.offset)].txn = s->pool->txn;
     err = sfs_map_put(&s->unwritten, row_key(place.group, (uint32_t)(place.offset / SFS_NODE_BYTES)), n);
     SFS_ASSERT(err == SCALEFS_OK);
     n->unsent = false;
@@ -303,6 +305,8 @@ static int attempt(struct sfs_store *s, bool clean, bool exported)
     }
     w.sent = s->pool->seq != seq;
     finish(s, &w, err);
+    if (err == SCALEFS_E_NOSPC && s->pool->suspended) /* there is room on the disks that went meanwhile */
+        err = SCALEFS_E_SUSPENDED;
     if (!err) {
         s->durable = w.applied;
         sfs_groups_reclaim(s->pool);

@@ -1,0 +1,335 @@
+/* More disks went at once than the pool bears: what is found when they are back is not called right because it verifies, and the pool
+ * goes on only when everything that lives is there. See also care_owed.c. */
+#include "care_fixture.h"
+#include "pool/internal.h"
+
+enum { DISKS = 2 };
+
+static void fill_pool(struct world *w, void *arg)
+{
+    make_pool(w, 1, 0);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, arg, 60);
+    sync_and_close(w, s);
+}
+
+static void sound(struct world *w, void *arg)
+{
+    must_be_sound(w, arg, ALL_DISKS);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    verify_all(w, s, arg);
+    sync_and_close(w, s);
+}
+
+static void goes(struct world *w, struct sfs_store *s, uint16_t index)
+{
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_member_offline(s->pool, index, &info));
+}
+
+/* Without the checkpoint of sfs_care_online. */
+static void comes_back(struct world *w, struct sfs_store *s, uint16_t index)
+{
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, index - 1u), w->env, &disk));
+    MUST(w, sfs_member_online(s->pool, disk, &info));
+}
+
+static void run(void (*test)(struct world *, void *))
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, DISKS, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, test, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
+/* --- nodes of the map and the space tree --- */
+
+/* Goes over the rows of nodes of these trees that were given since the opening. */
+static struct sfs_group *next_row(struct sfs_store *s, uint32_t *group, uint32_t *row)
+{
+    for (; *group < s->pool->group_cap; ++*group, *row = 0) {
+        struct sfs_group *g = s->pool->groups[*group];
+        for (; g && g->record.class == SFS_CLASS_SYSTEM && *row < g->record.rows; ++*row)
+            if (g->rows[*row].live && g->rows[*row].txn)
+                return g;
+    }
+    return NULL;
+}
+
+/* As if both disks still held what stood there before: the same node, of an older commit. */
+static void make_older(struct world *w, struct sfs_store *s, const struct sfs_group *g, uint32_t row, unsigned copies)
+{
+    struct sfs_group_record r;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    sfs_store_lock(s);
+    NEED(w, sfs_group_resolve(s->pool, g->record.group, row, 1, &r, targets));
+    sfs_store_unlock(s);
+    for (unsigned c = 0; c < copies; c++) {
+        struct sim_disk *d = sim_farm_disk(w->farm, r.columns[c].disk - 1u);
+        uint8_t page[SFS_NODE_BYTES];
+        struct sfs_node_header h;
+        sim_disk_peek(d, sfs_unit_offset(&r, &targets[c], row), page, sizeof page);
+        MUST(w, sfs_node_check(page, &h));
+        NEED_EQ(w, h.birth, g->rows[row].txn);
+        h.birth--;
+        (void)sfs_node_seal(page, &h);
+        sim_disk_poke(d, sfs_unit_offset(&r, &targets[c], row), page, sizeof page);
+    }
+}
+
+static void older_nodes(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint32_t group = 0, row = 0, seen = 0;
+    write_some(w, s, arg, 20);
+    MUST(w, sfs_store_sync(s));
+    for (struct sfs_group *g; (g = next_row(s, &group, &row)) != NULL; row++, seen++) {
+        struct sfs_row_image im;
+        make_older(w, s, g, row, 1);
+        MUST(w, sfs_row_read(s->pool, group, row, 1, &im));
+        NEED_EQ(w, sfs_care_best_node(s, &im), 1);
+        memcpy(im.units[1], im.units[0], im.unit_bytes);
+        NEED_EQ(w, sfs_care_best_node(s, &im), -1);
+        sfs_row_image_free(s->pool, &im);
+    }
+    NEED(w, seen > 2);
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    sync_and_close(w, s);
+}
+
+static void an_older_node_is_not_the_one_that_is_meant(void)
+{
+    run(older_nodes);
+}
+
+/* Both disks have only older ones: memory has the right ones, and writes them anew. */
+static void older_everywhere(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint32_t group = 0, row = 0;
+    write_some(w, s, arg, 20);
+    MUST(w, sfs_store_sync(s));
+    write_some(w, s, arg, 3);
+    goes(w, s, 1);
+    goes(w, s, 2);
+    NEED(w, s->pool->cut_off);
+    comes_back(w, s, 1);
+    comes_back(w, s, 2);
+    for (struct sfs_group *g; (g = next_row(s, &group, &row)) != NULL; row++) {
+        g->count.last_txn = s->pool->txn; /* as if the commit had been cut off after them */
+        make_older(w, s, g, row, 2);
+    }
+    take_care(w, s);
+    NEED(w, !s->pool->suspended);
+    sync_and_close(w, s);
+}
+
+static void memory_writes_nodes_that_are_only_older_on_the_disks(void)
+{
+    run(older_everywhere);
+}
+
+/* A commit that failed gave the nodes their places; the next one writes them there once more, and what the first one left is old. */
+static void again(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint32_t group = 0, row = 0, seen = 0;
+    write_some(w, s, arg, 20);
+    sim_disk_fail_flushes(sim_farm_disk(w->farm, 0), 1);
+    sim_disk_fail_flushes(sim_farm_disk(w->farm, 1), 1);
+    NEED_EQ(w, sfs_store_sync(s), SCALEFS_E_SUSPENDED);
+    comes_back(w, s, 1);
+    comes_back(w, s, 2);
+    take_care(w, s);
+    NEED(w, !s->pool->suspended);
+    MUST(w, sfs_store_sync(s));
+    for (struct sfs_group *g; (g = next_row(s, &group, &row)) != NULL; row++, seen++)
+        make_older(w, s, g, row, 1);
+    NEED(w, seen > 2);
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    sync_and_close(w, s);
+}
+
+static void what_a_failed_commit_left_is_older(void)
+{
+    run(again);
+}
+
+/* --- logs --- */
+
+static void dead_batches(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint32_t small = 0;
+    unsigned noted = 0;
+    do {
+        small = ++c->next;
+    } while (file_size(0, small) > 8000);
+    put_file(w, s, c, 0, small);
+    MUST(w, sfs_store_sync(s));
+    put_file(w, s, c, 0, 0);
+    MUST(w, sfs_store_sync(s));
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || g->record.class != SFS_CLASS_LANDING)
+            continue;
+        struct sfs_group_record r = g->record;
+        uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&r);
+        for (unsigned strict = 0; strict < 2; strict++) {
+            struct sfs_care_fix fix = {.strict = strict};
+            for (uint64_t at = 0; at < end;)
+                MUST(w, sfs_care_fix_log(s->care, &r, &at, true, &fix));
+            NEED(w, strict || !s->care->lost_count);
+            noted += s->care->lost_count > 0;
+            NEED_EQ(w, sfs_care_count_lost(s->care), 0);
+        }
+    }
+    NEED(w, noted);
+    sync_and_close(w, s);
+}
+
+static void a_batch_of_which_nothing_lives_is_looked_behind(void)
+{
+    run(dead_batches);
+}
+
+/* --- what is waited for --- */
+
+static void headers_to_come(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, arg, 20);
+    goes(w, s, 1);
+    goes(w, s, 2);
+    comes_back(w, s, 1);
+    comes_back(w, s, 2);
+    /* As a checkpoint leaves it whose headers could not be written. */
+    MUST(w, sfs_vec_reserve(w->env, &s->fresh.groups, &s->fresh.cap, 1, sizeof *s->fresh.groups));
+    for (uint32_t i = 0; i < s->pool->group_cap && !s->fresh.count; i++)
+        if (s->pool->groups[i] && s->pool->groups[i]->record.class == SFS_CLASS_DATA && s->pool->groups[i]->count.live) {
+            s->fresh.groups[s->fresh.count++] = i;
+            s->pool->groups[i]->in_flight++;
+        }
+    NEED_EQ(w, s->fresh.count, 1);
+    take_care(w, s);
+    NEED(w, !s->pool->suspended);
+    MUST(w, sfs_store_sync(s));
+    NEED_EQ(w, s->fresh.count, 0);
+    s->care->retry_soon = false;
+    take_care(w, s);
+    sync_and_close(w, s);
+}
+
+static void a_group_without_headers_is_not_waited_for(void)
+{
+    run(headers_to_come);
+}
+
+/* --- one after the other --- */
+
+/* Each comes back before the next one goes, and no commit is between them. */
+static void by_turns(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct content synced = *c;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    uint64_t committed = s->pool->committed;
+    for (unsigned i = 0; i < DISKS; i++)
+        sim_disk_lose_writes(sim_farm_disk(w->farm, i), 1u << 30);
+    write_some(w, s, c, 20);
+    for (uint16_t i = 1; i <= DISKS; i++) {
+        sim_disk_lose_writes(sim_farm_disk(w->farm, i - 1u), 0);
+        goes(w, s, i);
+        NEED(w, !s->pool->waits && s->pool->cut_off == (i > 1));
+        comes_back(w, s, i);
+    }
+    NEED_EQ(w, sfs_store_sync(s), SCALEFS_E_SUSPENDED);
+    take_care(w, s);
+    NEED(w, s->pool->suspended && s->care->proof.failed);
+    NEED_EQ(w, s->pool->committed, committed);
+    *c = synced;
+    (void)sfs_store_close(s, false);
+}
+
+static void disks_that_go_by_turns_are_too_many_as_well(void)
+{
+    run(by_turns);
+}
+
+static void during_the_proof(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    write_some(w, s, arg, 20);
+    goes(w, s, 1);
+    goes(w, s, 2);
+    comes_back(w, s, 1);
+    comes_back(w, s, 2);
+    NEED(w, sfs_care_step(s) && sfs_care_step(s));
+    NEED(w, s->pool->cut_off && s->care->proof.done_count == 2);
+    uint64_t suspensions = s->pool->suspensions;
+    goes(w, s, 1);
+    comes_back(w, s, 1);
+    s->pool->suspensions = suspensions; /* its coming back is enough */
+    NEED(w, sfs_care_step(s));
+    NEED_EQ(w, s->care->proof.done_count, 1); /* from the beginning */
+    take_care(w, s);
+    NEED(w, !s->pool->suspended);
+    sync_and_close(w, s);
+}
+
+static void the_proof_begins_again_when_one_comes_back(void)
+{
+    run(during_the_proof);
+}
+
+/* What one has lost cannot be put back at once. */
+static void put_back_fails(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sim_disk *d = sim_farm_disk(w->farm, 0);
+    sim_disk_lose_writes(d, 1u << 30);
+    write_some(w, s, arg, 20);
+    sim_disk_lose_writes(d, 0);
+    goes(w, s, 1);
+    goes(w, s, 2);
+    comes_back(w, s, 1);
+    comes_back(w, s, 2);
+    sim_disk_fail_writes(d, 1);
+    take_care(w, s);
+    NEED(w, s->pool->cut_off && !s->care->proof.failed);
+    NEED_EQ(w, members_in(s->pool, SFS_DISK_ABSENT), 1);
+    comes_back(w, s, 1);
+    take_care(w, s);
+    NEED(w, !s->pool->suspended);
+    sync_and_close(w, s);
+}
+
+static void what_cannot_be_put_back_is_tried_again(void)
+{
+    run(put_back_fails);
+}
+
+int main(int argc, char **argv)
+{
+    TEST_START(argc, argv);
+    RUN(an_older_node_is_not_the_one_that_is_meant);
+    RUN(memory_writes_nodes_that_are_only_older_on_the_disks);
+    RUN(what_a_failed_commit_left_is_older);
+    RUN(a_batch_of_which_nothing_lives_is_looked_behind);
+    RUN(a_group_without_headers_is_not_waited_for);
+    RUN(disks_that_go_by_turns_are_too_many_as_well);
+    RUN(the_proof_begins_again_when_one_comes_back);
+    RUN(what_cannot_be_put_back_is_tried_again);
+    return TEST_END();
+}
