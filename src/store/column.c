@@ -26,6 +26,7 @@ struct mover {
     bool adds; /* c is a parity column that the group does not have yet */
     bool later; /* a record of it comes with some later checkpoint */
     struct sfs_column to;
+    unsigned comings; /* of its member: one that went may have lost what was written to it */
     struct sfs_row_state *states; /* NULL: a log */
     uint32_t *rows;
     size_t row_count;
@@ -109,6 +110,7 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
         const struct sfs_member *old = sfs_member_of(s->pool, m->g.columns[m->c].disk);
         m->write_row = g->count.write_row;
         m->old_there = old && old->disk;
+        m->comings = sfs_member_of(s->pool, to)->comings;
         sfs_care_column_begin(m->care, sfs_care_column_live(g));
     }
     sfs_store_unlock(s);
@@ -136,6 +138,8 @@ static int change_over(struct mover *m)
     const struct sfs_member *to = sfs_member_of(s->pool, m->to.disk);
     if (!err && (!to || !to->disk))
         err = SCALEFS_E_GONE;
+    if (!err && to->comings != m->comings)
+        err = SCALEFS_E_CHANGED;
     if (!err && m->adds)
         sfs_group_add_column(s->pool, g, &m->to);
     else if (!err)

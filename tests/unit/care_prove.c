@@ -320,6 +320,69 @@ static void what_cannot_be_put_back_is_tried_again(void)
     run(put_back_fails);
 }
 
+/* --- a column on its way --- */
+
+struct flap {
+    struct world *w;
+    struct sfs_store *s;
+    struct sfs_group *g;
+    uint16_t to;
+    bool done;
+};
+
+/* As if the member went and came back between two writes to it. */
+static void flap(void *arg)
+{
+    struct flap *f = arg;
+    while (!f->done) {
+        sfs_store_lock(f->s);
+        if (f->g->moving) {
+            sfs_member_of(f->s->pool, f->to)->comings++;
+            f->done = true;
+        }
+        sfs_store_unlock(f->s);
+        sfs_task_sleep(f->w->env, 1000);
+    }
+}
+
+static void move_to_one_that_goes(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_task *task;
+    unsigned moved = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct flap f = {.w = w, .s = s, .g = s->pool->groups[i], .to = 1};
+        if (!f.g || f.g->record.class != SFS_CLASS_LANDING || !f.g->count.live || f.g->record.m != 1)
+            continue;
+        while (sfs_care_has_column(&f.g->record, f.to))
+            f.to++;
+        uint16_t was = f.g->record.columns[0].disk;
+        MUST(w, sfs_task_start(w->env, "flap", flap, &f, &task));
+        NEED_EQ(w, sfs_column_move(s->care, i, 0, f.to, false), SCALEFS_E_CHANGED);
+        f.done = true;
+        sfs_task_join(w->env, task);
+        NEED_EQ(w, f.g->record.columns[0].disk, was);
+        moved++;
+        MUST(w, sfs_column_move(s->care, i, 0, f.to, false));
+        break;
+    }
+    NEED_EQ(w, moved, 1);
+    sync_and_close(w, s);
+}
+
+static void a_column_does_not_go_to_a_disk_that_went_meanwhile(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, move_to_one_that_goes, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -331,5 +394,6 @@ int main(int argc, char **argv)
     RUN(disks_that_go_by_turns_are_too_many_as_well);
     RUN(the_proof_begins_again_when_one_comes_back);
     RUN(what_cannot_be_put_back_is_tried_again);
+    RUN(a_column_does_not_go_to_a_disk_that_went_meanwhile);
     return TEST_END();
 }
