@@ -83,6 +83,8 @@ static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint3
         if (!ios[c].result)
             continue;
         image->missing |= bit(c);
+        if (ios[c].disk && ios[c].result == SCALEFS_E_GONE) /* only just now: it may come back like the others */
+            targets[c].waits = true;
         image->waits |= targets[c].waits ? bit(c) : 0;
         if (ios[c].disk)
             sfs_member_error(pool, ios[c].disk, SFS_IO_READ, ios[c].result);
