@@ -345,11 +345,8 @@ int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t r
             return err;
     }
     /* Could it be read if the absent disks were there? */
-    uint64_t hopeless = image->missing | image->bad;
-    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
-        hopeless &= targets[c].waits ? ~bit(c) : ~0ull;
-    return bits(image->missing) > g->m && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED
-                                                                                 : SCALEFS_E_CORRUPT;
+    uint64_t hopeless = (image->missing | image->bad) & ~image->waits;
+    return image->waits && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
 }
 
 int sfs_row_read_few(struct sfs_pool *pool, uint32_t group, uint32_t row, struct sfs_row_image *image)

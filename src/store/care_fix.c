@@ -157,7 +157,7 @@ static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uin
     struct sfs_row_image im;
     int err = sfs_row_read(s->pool, g->group, row, 1, &im);
     if (err == SCALEFS_OK && (fix->strict ? !row_lives(s, &im) : !sfs_care_row_genuine(s, &im)))
-        err = SCALEFS_E_CORRUPT;
+        err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
     if (err == SCALEFS_OK)
         put_right(care, &im, im.bad | wrong_parity(s, &im), fix);
     else if (err == SCALEFS_E_SUSPENDED)

@@ -286,7 +286,7 @@ static int make_unit(struct mover *m, uint32_t row, uint8_t *unit)
     int err = m->adds || !m->old_there ? sfs_row_read_few(s->pool, m->g.group, row, &im)
                                        : sfs_row_read(s->pool, m->g.group, row, 1, &im);
     if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
-        err = SCALEFS_E_CORRUPT;
+        err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
     if (err == SCALEFS_OK) {
         unit_of(m, &im, unit);
     } else if (err == SCALEFS_E_CORRUPT) {

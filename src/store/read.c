@@ -135,9 +135,9 @@ static int rebuild_data(struct sfs_store *s, uint64_t id, const struct sfs_exten
             }
             put_back(s, id, e, &image, image.bad | image.missing);
         } else {
-            err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : SCALEFS_E_CORRUPT;
+            err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : image.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
         }
-    } else if (err == SCALEFS_E_CORRUPT && image.memory) {
+    } else if ((err == SCALEFS_E_CORRUPT || err == SCALEFS_E_SUSPENDED) && image.memory) {
         err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : err;
     }
     sfs_row_image_free(s->pool, &image);

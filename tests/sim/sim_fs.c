@@ -332,6 +332,8 @@ static bool run_lives(struct model *m)
             chaos_between(m);
         if (!live(m, life))
             return false;
+        storm_over(m);
+        last = last && !m->was_cut; /* a pool that had to be opened anew is seen to recover, too */
         if (!m->was_cut || m->w->ios > usual)
             usual = m->w->ios;
         if (!live(m, (struct world_life){.main = verify}))
@@ -462,6 +464,9 @@ static void print_total(const struct total *t)
            "%llu failed, %llu did too little\n",
            N(t->seeds), N(c->lives), N(c->cuts), N(c->kills), N(c->operations), N(c->refused), N(c->full), N(c->checkpoints),
            N(c->reused), N(c->pulled), N(c->returned), N(c->replaced), N(c->scrubs), N(t->failed), N(t->poor));
+    if (c->storms)
+        printf("# more disks than are borne went at once %llu times: %llu times they may have lost something, then the pool went on %llu "
+               "times, and had to be opened anew %llu times\n", N(c->storms), N(c->suspended), N(c->went_on), N(c->remounted));
     if (!c->added)
         return;
     printf("# disks added %llu, removed %llu, resized %llu, died %llu, wishes changed %llu; cuts and kills in the middle of", N(c->added),

@@ -172,6 +172,7 @@ enum verb {
 struct counts { /* nothing but numbers that are added up */
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
     uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized, died;
+    uint64_t storms, suspended, went_on, remounted;
     uint64_t cut_in[VERBS], killed_in[VERBS];
 };
 
@@ -212,6 +213,11 @@ struct model {
     struct prng chaos;
     bool tour, touring;     /* a seed of the mode tour; it is not over */
     uint64_t longest_ns;    /* that a request took */
+    bool storms;            /* this seed has them */
+    bool storm;             /* more disks than are borne went, and the pool has not seen all of them back */
+    bool storm_cut_off;     /* it was suspended for what they may have lost */
+    unsigned storm_comings[DISKS]; /* of each disk's member before it went, + 1; 0: it did not go */
+    uint64_t storm_ns;      /* when they were all there again; 0: not yet */
     bool dead[DISKS];       /* lost all that it held: no member any more, whatever the pool thinks */
     /* Changes. */
     unsigned under; /* verbs that are under way, a bit each */
@@ -322,8 +328,46 @@ bool chaos_unlucky(int err);
 void chaos_begin(struct model *m);              /* of a seed */
 void chaos_between(struct model *m);            /* lives */
 void chaos_opened(struct model *m);             /* the pool */
+void chaos_rates(struct model *m);              /* which faults may come now */
 bool chaos_absent(struct model *m);             /* is a disk of the pool away? */
 void chaos_run(void *model);                    /* a task beside the clients, until none runs */
 void chaos_calm(struct model *m);               /* before the last verification: everything is put right */
+
+/* sim_fs_storm.c */
+void storm_begin(struct model *m);              /* a deed */
+void storm_look(struct model *m);               /* now and then: is it over? Ends the life when the pool has to be opened anew */
+void storm_over(struct model *m);               /* between lives */
+/* A request got an error. True when it is to be made again: too many disks were away, and it changed nothing. */
+bool storm_again(struct model *m, int err);
+#define PATIENT(call)                                                                                        \
+    __extension__({                                                                                          \
+        int patient_err;                                                                                     \
+        while (storm_again(m, patient_err = (call)))                                                         \
+            ;                                                                                                \
+        patient_err;                                                                                         \
+    })
+#define sfs_fs_append(...) PATIENT(sfs_fs_append(__VA_ARGS__))
+#define sfs_fs_copy_range(...) PATIENT(sfs_fs_copy_range(__VA_ARGS__))
+#define sfs_fs_fallocate(...) PATIENT(sfs_fs_fallocate(__VA_ARGS__))
+#define sfs_fs_fsync(...) PATIENT(sfs_fs_fsync(__VA_ARGS__))
+#define sfs_fs_getattr(...) PATIENT(sfs_fs_getattr(__VA_ARGS__))
+#define sfs_fs_getxattr(...) PATIENT(sfs_fs_getxattr(__VA_ARGS__))
+#define sfs_fs_hold(...) PATIENT(sfs_fs_hold(__VA_ARGS__))
+#define sfs_fs_link(...) PATIENT(sfs_fs_link(__VA_ARGS__))
+#define sfs_fs_lookup(...) PATIENT(sfs_fs_lookup(__VA_ARGS__))
+#define sfs_fs_mknod(...) PATIENT(sfs_fs_mknod(__VA_ARGS__))
+#define sfs_fs_read(...) PATIENT(sfs_fs_read(__VA_ARGS__))
+#define sfs_fs_readlink(...) PATIENT(sfs_fs_readlink(__VA_ARGS__))
+#define sfs_fs_removexattr(...) PATIENT(sfs_fs_removexattr(__VA_ARGS__))
+#define sfs_fs_rename(...) PATIENT(sfs_fs_rename(__VA_ARGS__))
+#define sfs_fs_rmdir(...) PATIENT(sfs_fs_rmdir(__VA_ARGS__))
+#define sfs_fs_seek(...) PATIENT(sfs_fs_seek(__VA_ARGS__))
+#define sfs_fs_setattr(...) PATIENT(sfs_fs_setattr(__VA_ARGS__))
+#define sfs_fs_setxattr(...) PATIENT(sfs_fs_setxattr(__VA_ARGS__))
+#define sfs_fs_symlink(...) PATIENT(sfs_fs_symlink(__VA_ARGS__))
+#define sfs_fs_sync(...) PATIENT(sfs_fs_sync(__VA_ARGS__))
+#define sfs_fs_tmpfile(...) PATIENT(sfs_fs_tmpfile(__VA_ARGS__))
+#define sfs_fs_unlink(...) PATIENT(sfs_fs_unlink(__VA_ARGS__))
+#define sfs_fs_write(...) PATIENT(sfs_fs_write(__VA_ARGS__))
 
 #endif

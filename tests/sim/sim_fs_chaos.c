@@ -45,12 +45,24 @@ void chaos_begin(struct model *m)
     if (!m->faulty)
         m->rates = (struct sim_rates){0};
     sim_farm_set_budget(m->w->farm, m->failover);
+    struct prng q;
+    prng_stream(&q, m->w->seed, 800);
+    m->storms = prng_chance(&q, 1, 2) && !m->tour;
 }
 
 static bool may_affect(struct model *m, struct sim_disk *d)
 {
     /* With a lower failover than before more may be affected already than it bears. */
     return sim_farm_affected(m->w->farm) + !sim_disk_is_affected(d) <= m->failover;
+}
+
+/* After a storm more disks count as affected than are borne: they get no more faults before all is good again. */
+void chaos_rates(struct model *m)
+{
+    static const struct sim_rates none;
+    bool calm = sim_farm_affected(m->w->farm) > m->failover;
+    sim_farm_set_rates(m->w->farm, calm ? &none : &m->rates);
+    sim_farm_set_budget(m->w->farm, m->failover);
 }
 
 bool chaos_absent(struct model *m)
@@ -64,8 +76,7 @@ bool chaos_absent(struct model *m)
 void chaos_between(struct model *m)
 {
     struct prng *p = &m->w->prng;
-    sim_farm_set_rates(m->w->farm, &m->rates);
-    sim_farm_set_budget(m->w->farm, m->failover);
+    chaos_rates(m);
     for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++) {
         struct sim_disk *d = sim_farm_disk(m->w->farm, i);
         if (sim_disk_is_away(d) && prng_chance(p, 1, 2)) {
@@ -273,7 +284,8 @@ static void replace(struct model *m, unsigned old, unsigned spare)
         return;
     }
     handle->ops->close(handle);
-    if (!chaos_unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC && err != SCALEFS_E_TOO_SMALL)
+    if (!chaos_unlucky(err) && err != SCALEFS_E_BUSY && err != SCALEFS_E_NOENT && err != SCALEFS_E_NOSPC && err != SCALEFS_E_TOO_SMALL &&
+        !(m->storm && err == SCALEFS_E_SUSPENDED))
         wrong(m, "disk %u (member %u) cannot be replaced: %s: %s", old, m->member[old], scalefs_error_text(err), info.text);
 }
 
@@ -287,7 +299,8 @@ static void scrub(struct model *m, enum scalefs_scrub_verb verb)
     m->counts.scrubs += !err && verb == SCALEFS_SCRUB_START;
     if (err == SCALEFS_E_NOSPC || err == SCALEFS_E_SUSPENDED)
         chaos_print_groups(m);
-    if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !chaos_unlucky(err))
+    if (err && err != SCALEFS_E_BUSY && err != SCALEFS_E_INVAL && err != SCALEFS_E_NOENT && !chaos_unlucky(err) &&
+        !(m->storm && err == SCALEFS_E_SUSPENDED))
         wrong(m, "scrub: %s: %s", scalefs_error_text(err), info.text);
 }
 
@@ -316,6 +329,8 @@ static void new_epoch(struct model *m)
     if (!sim_farm_affected(m->w->farm))
         return;
     sim_farm_new_epoch(m->w->farm);
+    if (m->storms && m->running)
+        chaos_rates(m);
     trace(m, "chaos: a new epoch; %u disks affected", sim_farm_affected(m->w->farm));
 }
 
@@ -324,7 +339,12 @@ static void deed(struct model *m)
     struct prng *p = &m->chaos;
     struct standing st;
     unsigned count = sim_farm_count(m->w->farm), i = (unsigned)prng_below(p, count), j = (unsigned)prng_below(p, count);
+    storm_look(m);
     chaos_look(m, &st);
+    if (m->storms && !m->storm && prng_chance(p, 1, 24)) {
+        storm_begin(m);
+        return;
+    }
     if (st.healthy && m->changes) {
         sfs_store_lock(m->store);
         m->failover = m->store->pool->config.failover;
@@ -333,11 +353,11 @@ static void deed(struct model *m)
     }
     if (st.healthy)
         new_epoch(m);
-    if (m->changes && prng_chance(p, 1, 2)) {
+    if (m->changes && !m->storm && prng_chance(p, 1, 2)) {
         verb_some(m);
         return;
     }
-    if (m->doomed && prng_chance(p, 1, 2) && (m->doom == VERB_OFFLINE || m->doom == VERB_ONLINE || m->doom == VERB_REPLACE)) {
+    if (m->doomed && !m->storm && prng_chance(p, 1, 2) && (m->doom == VERB_OFFLINE || m->doom == VERB_ONLINE || m->doom == VERB_REPLACE)) {
         if (m->doom == VERB_REPLACE)
             replace(m, i, j);
         else if (st.absent)
@@ -346,11 +366,11 @@ static void deed(struct model *m)
             pull(m, i);
         return;
     }
-    if (m->changes && prng_chance(p, 1, 12)) {
+    if (m->changes && !m->storm && prng_chance(p, 1, 12)) {
         massacre(m);
         return;
     }
-    switch (prng_below(p, 8)) {
+    switch (m->storm ? 7 : prng_below(p, 8)) {
     case 0:
         pull(m, i);
         break;
@@ -406,7 +426,8 @@ static void settle(struct model *m)
     struct standing st;
     for (unsigned tries = 0; tries < PATIENCE_S * 10; tries++) {
         chaos_look(m, &st);
-        if (st.healthy)
+        storm_look(m);
+        if (st.healthy && !m->storm)
             return;
         for (unsigned i = 0; i < sim_farm_count(m->w->farm) && st.absent; i++)
             if (m->member[i])

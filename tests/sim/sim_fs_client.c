@@ -325,8 +325,13 @@ static bool see(void *context, const struct scalefs_dirent *entry)
 static void look_at_dir(struct model *m, struct client *c)
 {
     int dir = any_dir(c);
-    struct seen_names s = {.foreign = false};
-    MUST(m, sfs_fs_readdir(m->fs, c->now.node[dir].ino, 0, prng_chance(&c->prng, 1, 2), see, &s));
+    struct seen_names s;
+    int err;
+    do {
+        s = (struct seen_names){.foreign = false};
+        err = sfs_fs_readdir(m->fs, c->now.node[dir].ino, 0, prng_chance(&c->prng, 1, 2), see, &s);
+    } while (storm_again(m, err));
+    MUST(m, err);
     for (int i = 0; i < NAMES; i++) {
         int node = c->now.entry[dir][i];
         if (s.times[i] != (node >= 0) || (node >= 0 && s.ino[i] != c->now.node[node].ino))

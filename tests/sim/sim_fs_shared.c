@@ -218,7 +218,11 @@ static void play(struct model *m, struct client *c)
             one_of(m, "linking", err, SCALEFS_E_NOENT, SCALEFS_E_EXIST);
         break;
     default:
-        MUST(m, sfs_fs_readdir(m->fs, dir, 0, true, see, &seen));
+        do {
+            seen = (struct play){.foreign = false};
+            err = sfs_fs_readdir(m->fs, dir, 0, true, see, &seen);
+        } while (storm_again(m, err));
+        MUST(m, err);
         for (int i = 0; i < PLAY; i++)
             if (seen.times[i] > 1 || seen.foreign)
                 wrong(m, "the shared directory shows name %d %u times", i, seen.times[i]);

@@ -320,6 +320,53 @@ static void what_cannot_be_put_back_is_tried_again(void)
     run(put_back_fails);
 }
 
+/* --- what only an absent disk has --- */
+
+static void only_there(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group_record g;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    struct sfs_group *data = NULL;
+    uint32_t row = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap && !data; i++)
+        if (s->pool->groups[i] && s->pool->groups[i]->record.class == SFS_CLASS_DATA && s->pool->groups[i]->count.live)
+            data = s->pool->groups[i];
+    NEED(w, data && data->record.k == 1 && data->record.m == 1);
+    struct sfs_row_state *states;
+    MUST(w, sfs_care_states(s, &data->record, &states));
+    while (!states[row].live)
+        row++;
+    sfs_free(w->env, states);
+    sfs_store_lock(s);
+    NEED(w, sfs_group_resolve(s->pool, data->record.group, row, 1, &g, targets));
+    sfs_store_unlock(s);
+    sim_disk_rot(sim_farm_disk(w->farm, g.columns[1].disk - 1u), sfs_unit_offset(&g, &targets[1], row), sfs_group_unit(&g));
+    sim_disk_pull(sim_farm_disk(w->farm, g.columns[0].disk - 1u));
+    struct sfs_row_image im;
+    for (unsigned i = 0; i < 2; i++) { /* when it has just gone, and when that is known */
+        NEED_EQ(w, members_in(s->pool, SFS_DISK_ABSENT), i);
+        NEED_EQ(w, sfs_row_read(s->pool, g.group, row, 1, &im), SCALEFS_E_SUSPENDED);
+        sfs_row_image_free(s->pool, &im);
+    }
+    sim_disk_return(sim_farm_disk(w->farm, g.columns[0].disk - 1u));
+    comes_back(w, s, g.columns[0].disk);
+    MUST(w, sfs_row_read(s->pool, g.group, row, 1, &im));
+    sfs_row_image_free(s->pool, &im);
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_store_commit(s));
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sync_and_close(w, s);
+}
+
+static void a_row_is_not_lost_before_an_absent_disk_was_asked(void)
+{
+    run(only_there);
+}
+
 /* --- a column on its way --- */
 
 struct flap {
@@ -394,6 +441,7 @@ int main(int argc, char **argv)
     RUN(disks_that_go_by_turns_are_too_many_as_well);
     RUN(the_proof_begins_again_when_one_comes_back);
     RUN(what_cannot_be_put_back_is_tried_again);
+    RUN(a_row_is_not_lost_before_an_absent_disk_was_asked);
     RUN(a_column_does_not_go_to_a_disk_that_went_meanwhile);
     return TEST_END();
 }
