@@ -233,7 +233,8 @@ void sfs_store_set_namer(struct sfs_store *s, void (*name)(void *context, const 
     sfs_store_unlock(s);
 }
 
-uint64_t sfs_care_count_lost(struct sfs_care *care)
+/* `quiet`: neither counted nor named, since what is looked at may not come to stay. */
+static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
 {
     struct sfs_store *s = care->s;
     uint64_t lost = care->lost_nodes, from = 0, id = 0;
@@ -250,13 +251,25 @@ uint64_t sfs_care_count_lost(struct sfs_care *care)
         if (!is_lost(care, id, &e))
             continue;
         lost++;
+        if (quiet)
+            continue;
         if (e.kind == 0)
             note_id(care, id);
         sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT, "extent %llu (%u bytes, group %u, offset %llu) is lost",
                 (unsigned long long)id, e.stored, e.place.group, (unsigned long long)e.place.offset);
     }
     care->lost_count = 0;
-    if (lost)
+    if (lost && !quiet)
         sfs_note_repair(s, 0, lost);
     return lost;
+}
+
+uint64_t sfs_care_count_lost(struct sfs_care *care)
+{
+    return look_for_lost(care, false);
+}
+
+bool sfs_care_any_lost(struct sfs_care *care)
+{
+    return look_for_lost(care, true) > 0;
 }

@@ -159,13 +159,13 @@ static int prove(struct sfs_care *care, struct sfs_group *g)
                                                : prove_rows(&p, committed);
     if (held)
         sfs_care_release(s, &p.g);
-    bool lost = sfs_care_count_lost(care) > 0;
+    bool lost = sfs_care_any_lost(care);
     sfs_store_lock(s);
-    if (!err && p.fix.waits)
+    if (!err && (p.fix.waits || (lost && sfs_members_absent(s->pool)))) /* one that is absent may have it */
         err = SCALEFS_E_SUSPENDED;
     if (!err && (p.fix.failed || p.fix.unsure || care->lost_unsure))
         err = SCALEFS_E_IO; /* another time, perhaps */
-    if ((!err && lost) || err == SCALEFS_E_CORRUPT)
+    if ((!err && lost) || (err == SCALEFS_E_CORRUPT && !sfs_members_absent(s->pool)))
         care->proof.failed = true;
     return err ? err : note_proved(care, p.g.generation);
 }
