@@ -47,7 +47,7 @@ void chaos_begin(struct model *m)
     sim_farm_set_budget(m->w->farm, m->failover);
     struct prng q;
     prng_stream(&q, m->w->seed, 800);
-    m->storms = prng_chance(&q, 1, 2) && !m->tour && !(m->changes && m->zoned != ZONED_NONE);
+    m->storms = prng_chance(&q, 1, 2) && !m->changes;
 }
 
 static bool may_affect(struct model *m, struct sim_disk *d)

@@ -532,13 +532,14 @@ static void busy_life(struct world *w, void *arg)
         sfs_task_sleep(w->env, prng_below(&prng, 10) * 1000000);
         /* The device is free: it can be opened, here and by others. */
         MUST(w, sfs_member_online(b.pool, open_disk(w, disk), NULL));
-        /* As the store does when all that was owed is paid: here everything is written anew. */
+        /* As the store does when all that was owed is paid and durable: here everything is written anew. */
         uint32_t target = written(&b) + ROWS + 2;
         while (written(&b) < target)
             sfs_task_sleep(w->env, 1000000);
         sfs_mutex_lock(&b.pool->lock);
         struct sfs_member *m = sfs_member_of(b.pool, (uint16_t)(disk + 1));
         m->complete = m->dirty = true;
+        m->missed = 0;
         sfs_mutex_unlock(&b.pool->lock);
     }
     sfs_mutex_lock(&b.pool->lock);
