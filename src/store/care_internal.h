@@ -299,7 +299,7 @@ void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, 
 bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class);
 /* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. */
 uint64_t sfs_care_count_lost(struct sfs_care *care);
-bool sfs_care_any_lost(struct sfs_care *care); /* the same, without counting or naming them */
+bool sfs_care_any_lost(struct sfs_care *care); /* the same for what is not committed: not counted or named, and more than to be readable is asked */
 bool sfs_care_name_step(struct sfs_care *care); /* whose they are: once, when all else is done */
 
 /* All nodes from the root to this one of the extent map or the space tree become dirty. locked, gives up the lock. */

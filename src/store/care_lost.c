@@ -233,6 +233,14 @@ void sfs_store_set_namer(struct sfs_store *s, void (*name)(void *context, const 
     sfs_store_unlock(s);
 }
 
+/* What lives in a log whose batch is not whole can perhaps be read, but not found by whoever packs the log: it would stay there, as
+ * weak as it is. */
+static bool has_no_batch(struct sfs_store *s, const struct sfs_extent *e)
+{
+    struct sfs_group_record g;
+    return sfs_group_copy(s->pool, e->place.group, &g) && g.class == SFS_CLASS_LANDING;
+}
+
 /* `quiet`: neither counted nor named, since what is looked at may not come to stay. */
 static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
 {
@@ -248,7 +256,7 @@ static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
             care->lost_unsure = care->lost_unsure || err != SCALEFS_E_NOENT;
             break;
         }
-        if (!is_lost(care, id, &e))
+        if (!(quiet && has_no_batch(s, &e)) && !is_lost(care, id, &e))
             continue;
         lost++;
         if (quiet)
