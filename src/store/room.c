@@ -247,7 +247,9 @@ void sfs_store_space(struct sfs_store *s, struct sfs_space *space)
             space->used += pool->groups[i]->count.live;
     space->used += s->reserved; /* what was accepted and waits in memory */
     space->usable = sfs_groups_capacity(pool);
-    uint64_t free = s->free_estimate + s->scattered;
+    /* The last of what is scattered is not gathered: full pools keep about so much of it in the gaps of their rows. */
+    uint64_t gaps = (space->used + s->scattered) / 128;
+    uint64_t free = s->free_estimate + (s->scattered > gaps ? s->scattered - gaps : 0);
     space->free = s->node_room >= NODES_FOR_DATA && free > s->reserved ? free - s->reserved : 0;
     sfs_store_unlock(s);
 }
