@@ -120,7 +120,7 @@ int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t
             err = sfs_api_new_disk(pool->env, path, file_bytes, force, &disks[opened], &created[opened], info);
     }
     if (!err)
-        err = sfs_care_add(pool->store, disks, station, count, info);
+        err = sfs_care_add(pool->store, disks, station, SFS_ROLE_DATA, count, info);
     else
         for (size_t i = 0; i < opened; i++)
             sfs_disk_close(disks[i]);

@@ -154,6 +154,7 @@ struct sfs_config_record {
     uint8_t was_failover, was_optimize;  /* what was wished when the groups were last what is wished */
 };
 enum sfs_paused { SFS_PAUSED_ALL = 1, SFS_PAUSED_CONVERT = 2, SFS_PAUSED_REBALANCE = 4 };
+#define SFS_ROLE_DATA 0u
 #define SFS_ROLE_METADATA 1u /* the last one that is known: disks of others get no columns */
 /* Is the disk there, and what is to become of it: two things. */
 enum sfs_presence { SFS_DISK_ONLINE, SFS_DISK_ABSENT };

@@ -193,6 +193,12 @@ void sfs_member_wish(struct sfs_pool *pool, struct sfs_member *m, enum sfs_wish 
     sfs_pool_judge(pool);
 }
 
+void sfs_member_set_role(struct sfs_member *m, uint8_t role)
+{
+    m->record.role = role;
+    m->stale_label = m->dirty = true;
+}
+
 void sfs_member_joined(struct sfs_pool *pool, uint16_t index)
 {
     struct sfs_member *m = sfs_member_of(pool, index);

@@ -11,6 +11,28 @@
 
 #define FIRST_ID 1024u
 
+static uint8_t role_of(const struct sfs_pool_format *how, size_t i)
+{
+    return how->roles ? how->roles[i] : SFS_ROLE_DATA;
+}
+
+/* Data needs as many disks that take it as copies of it are to be on different ones. */
+static int check_roles(size_t count, const struct sfs_pool_format *how, struct scalefs_error_info *info)
+{
+    size_t data = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (role_of(how, i) > SFS_ROLE_METADATA)
+            return sfs_refuse(info, SCALEFS_E_INVAL, "A disk is for data or for metadata; there is no role %u.", role_of(how, i));
+        data += role_of(how, i) == SFS_ROLE_DATA;
+    }
+    if (data < (size_t)how->failover + 1)
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW,
+                          "With failover %u a pool needs at least %u disks for data; of the %zu that were given %zu %s for data. Leave "
+                          "more of them without the role metadata.",
+                          how->failover, how->failover + 1u, count, data, data == 1 ? "is" : "are");
+    return SCALEFS_OK;
+}
+
 static int check(struct sfs_disk *const *disks, size_t count, const struct sfs_pool_format *how,
                  struct scalefs_error_info *info)
 {
@@ -26,6 +48,9 @@ static int check(struct sfs_disk *const *disks, size_t count, const struct sfs_p
         return sfs_refuse(info, SCALEFS_E_TOO_FEW,
                           "With failover %u a pool needs at least %u disks; %zu were given.",
                           how->failover, how->failover + 1u, count);
+    int err = check_roles(count, how, info);
+    if (err)
+        return err;
     for (size_t i = 0; i < count; i++) {
         struct sfs_geometry g;
         if (disks[i]->info.zoned && !disks[i]->info.head_bytes)
@@ -71,7 +96,7 @@ static int join_all(struct sfs_pool *pool, struct sfs_disk *const *disks, size_t
         struct sfs_member *m = &pool->members[i];
         struct sfs_label label;
         const char *station = how->stations ? how->stations[i] : NULL;
-        int err = sfs_member_describe(pool, disks[i], (uint16_t)(i + 1), station, &m->record, &label);
+        int err = sfs_member_describe(pool, disks[i], (uint16_t)(i + 1), station, role_of(how, i), &m->record, &label);
         if (!err)
             err = sfs_atoms_init(pool, m);
         if (err)
@@ -152,7 +177,7 @@ int sfs_pool_sketch(struct sfs_env *env, const uint64_t *sizes, size_t count, co
         configure(pool, count, how);
     for (size_t i = 0; i < count && !err; i++) {
         uint16_t index;
-        err = sfs_member_pretend(pool, pointers[i], NULL, &index);
+        err = sfs_member_pretend(pool, pointers[i], NULL, role_of(how, i), &index);
     }
     if (!err)
         *usable = sfs_groups_capacity(pool);

@@ -64,7 +64,9 @@ static int look_at_labels(struct look *l, uint8_t *block, bool repair)
         if (err || sfs_label_decode(block, at[i], &copies[i]) || !sfs_uuid_equal(&copies[i].disk, &l->record.uuid))
             continue;
         highest = copies[i].number > highest ? copies[i].number : highest;
-        right |= label_right(l, &copies[i]) ? 1u << i : 0;
+        /* The role in the table counts: that in the labels follows it, and is no damage while it has not yet. */
+        bool role = !repair || copies[i].role == l->record.role;
+        right |= label_right(l, &copies[i]) && role ? 1u << i : 0;
     }
     remade_label(l, &good);
     good.number = highest + 1;

@@ -45,7 +45,7 @@ int sfs_label_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs
 /* Writes zeros to block 0 and the ring, then all copies of the label (NULL: zeros there, too), and flushes. */
 int sfs_head_write(struct sfs_env *env, struct sfs_disk *disk, const struct sfs_label *label);
 /* The label and the record in the table that a new member gets; geometry from the disk's size. */
-int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t index, const char *station,
+int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t index, const char *station, uint8_t role,
                         struct sfs_disk_record *record, struct sfs_label *label);
 /* "disk 3 (/dev/sdc)" */
 void sfs_disk_text(const struct sfs_disk_record *r, char text[SFS_DISK_TEXT]);

@@ -248,7 +248,7 @@ int sfs_disk_room(struct sfs_pool *pool, const struct sfs_disk *disk, uint64_t *
     return err;
 }
 
-int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t index, const char *station,
+int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t index, const char *station, uint8_t role,
                         struct sfs_disk_record *record, struct sfs_label *label)
 {
     struct sfs_geometry g;
@@ -263,6 +263,7 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
     label->number = 1;
     sfs_uuid_make(pool->env, &label->disk);
     label->index = index;
+    label->role = role;
     label->sector_bytes = disk->info.sector_bytes;
     label->size = size;
     label->data_offset = g.data_offset;
@@ -275,6 +276,7 @@ int sfs_member_describe(struct sfs_pool *pool, struct sfs_disk *disk, uint16_t i
     text_cut(label->station, sizeof label->station, station);
     memset(record, 0, sizeof *record);
     record->index = index;
+    record->role = role;
     record->uuid = label->disk;
     record->size = record->wanted_size = record->device_size = size;
     record->data_offset = g.data_offset;

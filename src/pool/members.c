@@ -468,7 +468,7 @@ static int come_back(struct sfs_pool *pool, const struct sfs_head *head, struct 
     snprintf(m->record.path, sizeof m->record.path, "%.*s", (int)sizeof m->record.path - 1, path);
     m->complete = false;
     m->dirty = true;
-    m->stale_label = head->label.size != m->record.size || head->label.atoms != m->record.atoms;
+    m->stale_label = head->label.size != m->record.size || head->label.atoms != m->record.atoms || head->label.role != m->record.role;
     m->damaged_label = head->damaged;
     m->comings++;
     m->missed = ++pool->misses;
@@ -525,7 +525,7 @@ static int choose_slot(struct sfs_pool *pool, unsigned *slot, uint16_t *index, s
     return SCALEFS_OK;
 }
 
-int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index,
+int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint8_t role, uint16_t *index,
                    struct scalefs_error_info *info)
 {
     struct sfs_label label;
@@ -539,7 +539,7 @@ int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *sta
     sfs_mutex_unlock(&pool->lock);
     if (err)
         return err;
-    err = sfs_member_describe(pool, disk, *index, station, &fresh.record, &label);
+    err = sfs_member_describe(pool, disk, *index, station, role, &fresh.record, &label);
     if (!err)
         err = sfs_head_write(pool->env, disk, &label);
     if (!err)
@@ -625,7 +625,7 @@ int sfs_member_measure(struct sfs_pool *pool, uint16_t index, uint64_t *bytes)
 
 /* --- members that are not there, for plans --- */
 
-int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index)
+int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint8_t role, uint16_t *index)
 {
     struct sfs_label label;
     struct sfs_member fresh;
@@ -638,7 +638,7 @@ int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char 
     *index = SFS_NONE16 - 1;
     while (sfs_member_of(pool, *index))
         --*index;
-    int err = sfs_member_describe(pool, disk, *index, station, &fresh.record, &label);
+    int err = sfs_member_describe(pool, disk, *index, station, role, &fresh.record, &label);
     if (!err)
         err = sfs_atoms_init(pool, &fresh);
     if (err)

@@ -290,7 +290,7 @@ static bool take_member(struct opener *o, struct sfs_member *m, const struct sfs
 {
     const struct sfs_commit *r = &o->pool->last;
     struct sfs_ring_entry own = {0, 0, 0, 0};
-    m->stale_label = h->label.size != m->record.size || h->label.atoms != m->record.atoms;
+    m->stale_label = h->label.size != m->record.size || h->label.atoms != m->record.atoms || h->label.role != m->record.role;
     m->damaged_label = h->damaged;
     bool has = own_entry(o, h, &own);
     /* Of the first record it does not matter: there is no data yet. */

@@ -19,8 +19,6 @@
 
 #define ANY_NUMBER SFS_COLUMNS_MAX /* per station: no limit */
 #define COUNT_ONE_BY_ONE 2048u     /* columns up to which groups are counted one by one */
-#define ROLE_DATA 0u
-#define ROLE_METADATA 1u
 
 struct candidate {
     unsigned disk; /* in the caller's array */
@@ -68,15 +66,15 @@ unsigned sfs_placement_data_columns(unsigned width, unsigned redundancy, unsigne
     return k;
 }
 
-static bool fits_role(enum sfs_class class, unsigned role)
+bool sfs_placement_may(enum sfs_class class, unsigned role)
 {
-    return class != SFS_CLASS_DATA || role == ROLE_DATA;
+    return class != SFS_CLASS_DATA || role == SFS_ROLE_DATA;
 }
 
-static bool prefers_role(enum sfs_class class, unsigned role)
+bool sfs_placement_prefers(enum sfs_class class, unsigned role)
 {
-    bool metadata = class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA;
-    return role == (metadata ? ROLE_METADATA : ROLE_DATA);
+    bool nodes = class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA;
+    return role == (nodes ? SFS_ROLE_METADATA : SFS_ROLE_DATA);
 }
 
 /* The most columns of one group that stations of these sizes can take, `limit` from each. */
@@ -99,7 +97,7 @@ static void gather(const struct sfs_placement_wish *wish, const struct sfs_place
     for (unsigned i = 0; i < count; i++) {
         const struct sfs_placement_disk *d = &disks[i];
         SFS_ASSERT(d->station < (int)SFS_DISKS_MAX);
-        if (!d->usable || !fits_role(wish->class, d->role))
+        if (!d->usable || !sfs_placement_may(wish->class, d->role))
             continue;
         c->usable++;
         int16_t station = -1;
@@ -112,7 +110,7 @@ static void gather(const struct sfs_placement_wish *wish, const struct sfs_place
         }
         if (d->free_columns)
             c->all[c->count++] = (struct candidate){
-                i, station, prefers_role(wish->class, d->role), d->free_columns, 0};
+                i, station, sfs_placement_prefers(wish->class, d->role), d->free_columns, 0};
     }
     if (!c->usable)
         return;

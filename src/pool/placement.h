@@ -6,7 +6,7 @@
  * Rules:
  *  R1  No two columns of a group on one disk. The one exception: system and metadata groups when only a
  *      single disk has room and no redundancy over disks is owed; both copies stand on it (`one_disk`).
- *  R2  Redundancy is min(failover, usable disks − 1). It is never lowered because disks are full: then
+ *  R2  Redundancy is min(failover, usable disks − 1), of those that may carry the class. It is never lowered because disks are full: then
  *      the answer is NOSPC.
  *  R3  Data: at optimize 0 as wide as the disks with room allow, at most width_cap columns; towards 100
  *      geometrically fewer data columns, down to one (copies). Narrower when fewer disks have room.
@@ -25,6 +25,10 @@
 #include "format/format.h"
 
 #define SFS_WIDTH_CAP_DEFAULT 16u
+
+/* R6. May a disk of that role carry columns of that class at all; and are they better there than on one of another role? */
+bool sfs_placement_may(enum sfs_class class, unsigned role);
+bool sfs_placement_prefers(enum sfs_class class, unsigned role);
 
 struct sfs_placement_disk {
     uint16_t index;        /* given back; not looked at */

@@ -139,6 +139,7 @@ struct sfs_pool {
 struct sfs_pool_format {
     const char *name;
     uint8_t failover, optimize;
+    const uint8_t *roles; /* NULL: all for data */
     const char *const *stations; /* NULL or one per disk (entries may be NULL) */
 };
 /* Writes a new, empty pool on disks that the caller has checked and opened exclusively. The order of
@@ -181,6 +182,8 @@ unsigned sfs_members_online(const struct sfs_pool *pool);                       
 unsigned sfs_members_absent(const struct sfs_pool *pool);
 /* Is the member one that new columns may be put on? locked */
 bool sfs_member_usable(const struct sfs_member *m);
+/* The same for columns of groups of that class: data keeps off metadata disks. locked */
+bool sfs_member_takes(const struct sfs_member *m, enum sfs_class class);
 static inline bool sfs_member_failed(const struct sfs_member *m)
 {
     return m->record.wish == SFS_WISH_FAILED;
@@ -197,8 +200,10 @@ int sfs_member_offline(struct sfs_pool *pool, uint16_t index, struct scalefs_err
 int sfs_member_online(struct sfs_pool *pool, struct sfs_disk *disk, struct scalefs_error_info *info);
 /* A new, empty disk joins (wish JOIN) with a new index; label written and flushed before the return. It is `unnamed` until the
  * caller, after a commit, says otherwise. unlocked. */
-int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index,
+int sfs_member_add(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint8_t role, uint16_t *index,
                    struct scalefs_error_info *info);
+/* The member is for something else from now on; its labels follow (`stale_label`). locked */
+void sfs_member_set_role(struct sfs_member *m, uint8_t role);
 /* Bytes for columns that the disk would have as a member. TOO_SMALL; NOTSUP: its zones do not fit the pool's. locked. */
 int sfs_disk_room(struct sfs_pool *pool, const struct sfs_disk *disk, uint64_t *bytes);
 /* Atoms that a disk of this size has behind the member's head; 0: it is too small. */
@@ -216,7 +221,7 @@ int sfs_member_set_size(struct sfs_pool *pool, struct sfs_member *m, uint64_t si
 uint64_t sfs_member_used(const struct sfs_member *m);                    /* bytes of columns. locked */
 /* A member that is nowhere, for a plan: under the lock nobody sees it. Of `disk` only info is looked at. Forgotten before the lock is given
  * up. TOOBIG: there are as many members as can be; TOO_SMALL, NOTSUP, NOMEM. locked */
-int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint16_t *index);
+int sfs_member_pretend(struct sfs_pool *pool, struct sfs_disk *disk, const char *station, uint8_t role, uint16_t *index);
 void sfs_member_forget(struct sfs_pool *pool, uint16_t index);
 /* Bytes a second of a few reads; 0: it cannot be told. unlocked */
 uint64_t sfs_member_speed(struct sfs_pool *pool, uint16_t index);

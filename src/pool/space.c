@@ -1,8 +1,8 @@
 /* How large columns are, what is kept in reserve, and how much room there is.
  *
- * SIZES. A column is about 1/64 of the smallest member, a power of two, or more where the table could not describe so many groups;
- * those of other classes than data are at most 64 MiB. THE RESERVE is room on m + 1 of the largest members for one system, one metadata and one data
- * column each; only metadata and those who clean up may use it. With zoned disks rows come free with whole groups only, so
+ * SIZES. A column is about 1/64 of the smallest member that takes its class, a power of two, or more where the table could not
+ * describe so many groups; those of other classes than data are at most 64 MiB. THE RESERVE is room on m + 1 of the largest members
+ * that take data (nodes go there, too, when metadata disks are full) for one system, one metadata and one data column each; only metadata and those who clean up may use it. With zoned disks rows come free with whole groups only, so
  * more is kept: SFS_SPARE_NODE_GROUPS for nodes, of which even cleaners leave one half, and a column on every member, so that what
  * lives in one group of data fits a new one, however wide. Locked; memory only.
  */
@@ -18,6 +18,11 @@ bool sfs_member_usable(const struct sfs_member *m)
 {
     return m->used && m->disk && !m->unnamed &&
            (m->record.wish == SFS_WISH_STAY || m->record.wish == SFS_WISH_JOIN || m->staying) && m->record.role <= SFS_ROLE_METADATA;
+}
+
+bool sfs_member_takes(const struct sfs_member *m, enum sfs_class class)
+{
+    return sfs_member_usable(m) && sfs_placement_may(class, m->record.role);
 }
 
 uint32_t sfs_pool_zone_bytes(const struct sfs_pool *pool)
@@ -55,7 +60,7 @@ static bool too_many(const struct sfs_pool *pool, uint8_t log2)
     uint64_t bytes = 0;
     unsigned columns = pool->config.failover + 1u;
     for (unsigned i = 0; i < pool->member_count; i++)
-        bytes += sfs_member_usable(&pool->members[i]) ? room_of(&pool->members[i]) : 0;
+        bytes += sfs_member_takes(&pool->members[i], SFS_CLASS_DATA) ? room_of(&pool->members[i]) : 0;
     return (bytes >> log2) / columns > sfs_table_groups(pool, columns) / 2;
 }
 
@@ -66,7 +71,7 @@ uint8_t sfs_column_log2_for(const struct sfs_pool *pool, enum sfs_class class)
         return log2_of(zone);
     uint32_t smallest = UINT32_MAX;
     for (unsigned i = 0; i < pool->member_count; i++)
-        if (sfs_member_usable(&pool->members[i]) && pool->members[i].limit < smallest)
+        if (sfs_member_takes(&pool->members[i], class) && pool->members[i].limit < smallest)
             smallest = pool->members[i].limit;
     uint8_t log2 = ATOM_LOG2, max = class == SFS_CLASS_DATA ? DATA_LOG2_MAX : SMALL_LOG2_MAX;
     uint64_t columns = smallest == UINT32_MAX ? 0 : smallest / COLUMNS_PER_DISK;
@@ -111,7 +116,7 @@ void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, bool nodes_only,
     unsigned usable = 0, need = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
     memset(reserve, 0, SFS_DISKS_MAX * sizeof *reserve);
     for (unsigned i = 0; i < pool->member_count; i++)
-        usable += sfs_member_usable(&pool->members[i]);
+        usable += sfs_member_takes(&pool->members[i], SFS_CLASS_DATA);
     uint32_t spare = nodes_only ? SFS_SPARE_NODE_GROUPS / 2 : SFS_SPARE_NODE_GROUPS;
     uint32_t nodes = zoned ? spare * atoms_for(pool, SFS_CLASS_SYSTEM)
                            : node_atoms(pool, SFS_CLASS_SYSTEM, empty) + node_atoms(pool, SFS_CLASS_METADATA, empty);
@@ -121,7 +126,7 @@ void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, bool nodes_only,
         unsigned best = SFS_DISKS_MAX;
         for (unsigned i = 0; i < pool->member_count; i++) {
             const struct sfs_member *m = &pool->members[i];
-            if (sfs_member_usable(m) && !reserve[i] &&
+            if (sfs_member_takes(m, SFS_CLASS_DATA) && !reserve[i] &&
                 (best == SFS_DISKS_MAX || room_of(m) > room_of(&pool->members[best])))
                 best = i;
         }
@@ -134,7 +139,7 @@ void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, bool nodes_only,
             return;
     }
     for (unsigned i = 0; i < pool->member_count && zoned && !nodes_only; i++)
-        if (sfs_member_usable(&pool->members[i]) && !reserve[i])
+        if (sfs_member_takes(&pool->members[i], SFS_CLASS_DATA) && !reserve[i])
             reserve[i] = in_atoms_of(&pool->members[i], cleaner_atoms(pool, &pool->members[i]));
 }
 

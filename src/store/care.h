@@ -23,14 +23,17 @@ int sfs_care_replace_all(struct sfs_store *store, const uint16_t *old_indices, s
                          struct scalefs_error_info *info);
 /* Empty disks join (checked, opened exclusively by the caller; owned by the pool from now on, closed when it is refused). Durable when
  * it returns, and their space can be used; what is stored spreads over them in the background. `station` may be NULL. TOO_SMALL,
- * NOTSUP with a sentence: none of them has joined. */
-int sfs_care_add(struct sfs_store *store, struct sfs_disk *const *disks, const char *station, size_t count,
+ * NOTSUP, INVAL with a sentence: none of them has joined. */
+int sfs_care_add(struct sfs_store *store, struct sfs_disk *const *disks, const char *station, uint8_t role, size_t count,
                  struct scalefs_error_info *info);
 /* The member is to leave, with failover >= 0 under that failover. TOO_FEW, NOSPC with a sentence, nothing changed. */
 int sfs_care_remove(struct sfs_store *store, uint16_t index, int failover, struct scalefs_error_info *info);
 /* So many bytes of the member's device are to be used (0: all). More can be used when it returns; for less, what stands behind that end
  * moves in the background. TOO_SMALL, TOO_BIG (the device is not as large), NOSPC, NOTSUP, BUSY with a sentence, nothing changed. */
 int sfs_care_resize(struct sfs_store *store, uint16_t index, uint64_t bytes, struct scalefs_error_info *info);
+/* The member is for data or for metadata from now on; columns go where they belong in the background. NOENT, INVAL, BUSY, TOO_FEW (data
+ * needs failover + 1 disks), NOSPC with a sentence, nothing changed. */
+int sfs_care_role(struct sfs_store *store, uint16_t index, uint8_t role, struct scalefs_error_info *info);
 /* Its device may have grown: then all of it is used. NOENT, GONE. */
 int sfs_care_measure(struct sfs_store *store, uint16_t index, struct scalefs_error_info *info);
 /* How many disks may fail, how wide data is striped; negative: as it is. TOO_FEW, NOSPC with a sentence, nothing changed. */
@@ -47,8 +50,9 @@ int sfs_care_limit(struct sfs_store *store, uint64_t rate, struct scalefs_error_
 /* What the change would mean; nothing is changed. It is made in memory as the verb makes it, looked at, and taken back. OK also when it
  * would be refused, which plan->possible tells; NOMEM. unlocked */
 struct sfs_change {
-    enum { SFS_CHANGE_REMOVE, SFS_CHANGE_CONFIGURE, SFS_CHANGE_RESIZE, SFS_CHANGE_ADD, SFS_CHANGE_REPLACE } verb;
-    uint16_t index;          /* remove, resize, replace */
+    enum { SFS_CHANGE_REMOVE, SFS_CHANGE_CONFIGURE, SFS_CHANGE_RESIZE, SFS_CHANGE_ROLE, SFS_CHANGE_ADD, SFS_CHANGE_REPLACE } verb;
+    uint16_t index;          /* remove, resize, role, replace */
+    uint8_t role;            /* role, add */
     int failover, optimize;  /* remove, configure; negative: as it is */
     uint64_t bytes, device;  /* resize: what is wanted, what there is */
     const uint64_t *sizes;   /* add, replace, for a plan: of the new disks */

@@ -1,10 +1,13 @@
-/* After a change of the wish: columns move from full members to empty ones until what is free is even, as far as that can be had
- * with no two columns of a group on one member. Then the wish is settled, and members that joined are as the others.
+/* Columns of nodes move to metadata disks, as long as these have room. After a change of the wish columns also move from full
+ * members to empty ones of the same role until what is free is even, as far as that can be had with no two columns of a group on one
+ * member. Then the wish is settled, and members that joined are as the others.
  *
  * Only after all groups have the width that is wished (care_convert.c), so nothing is moved twice. The moves are found on a
  * sketch of the pool: the first of them is made, the sum of all is what there is to do.
  */
 #include "store/care_internal.h"
+
+#include "pool/placement.h"
 
 #define UNEVEN_SHARE 64u /* of a disk: less than that is even enough */
 #define MOVES_MAX 20000u /* that are foreseen */
@@ -14,13 +17,14 @@ struct piece {
     uint32_t group;
     uint8_t column;
     uint8_t slot;   /* of the member that it is on */
-    uint8_t m;
+    uint8_t m, class;
     uint64_t bytes, live;
     uint64_t on[SFS_DISKS_MAX / 64]; /* slots of all columns of its group */
 };
 
 struct sketch {
     struct sfs_pool *pool;
+    bool even; /* what is free is to become even, too */
     uint64_t free[SFS_DISKS_MAX]; /* by slot; of members that take part */
     uint8_t order[SFS_DISKS_MAX]; /* those, the least free first */
     unsigned count;
@@ -40,7 +44,7 @@ static unsigned slot_of(const struct sfs_pool *pool, const struct sfs_member *m)
 
 static bool add_group(struct sketch *k, const struct sfs_group *g)
 {
-    struct piece p = {.group = g->record.group, .m = g->record.m, .bytes = 1ull << g->record.column_log2,
+    struct piece p = {.group = g->record.group, .m = g->record.m, .class = g->record.class, .bytes = 1ull << g->record.column_log2,
                       .live = sfs_care_column_live(g)};
     unsigned n = (unsigned)g->record.k + g->record.m;
     if (sfs_vec_reserve(k->pool->env, &k->pieces, &k->piece_cap, k->piece_count + n, sizeof *k->pieces))
@@ -73,7 +77,9 @@ static bool is_fixed(const struct sfs_care *care, const struct sfs_group *g)
 static bool draw(struct sketch *k, const struct sfs_care *care)
 {
     struct sfs_pool *pool = care->s->pool;
-    *k = (struct sketch){.pool = pool};
+    *k = (struct sketch){.pool = pool, .even = pool->config.settle};
+    if (!k->even && !sfs_care_has_roles(pool))
+        return true;
     for (unsigned i = 0; i < pool->member_count; i++)
         if (takes_part(&pool->members[i])) {
             k->free[i] = (uint64_t)pool->members[i].free_atoms * pool->members[i].record.atom_bytes;
@@ -118,8 +124,36 @@ static bool may_go(const struct sketch *k, const struct piece *p, unsigned to)
     return !p->m || there < p->m || same_station(k, p->slot, to);
 }
 
+static unsigned role_of(const struct sketch *k, unsigned slot)
+{
+    return k->pool->members[slot].record.role;
+}
+
+/* A column that stands on a disk that is not the best for its class while one that is has room; NULL: none. */
+static struct piece *misplaced(struct sketch *k, unsigned *to)
+{
+    for (size_t n = 0; n < k->piece_count; n++) {
+        struct piece *p = &k->pieces[n];
+        enum sfs_class class = (enum sfs_class)p->class;
+        bool found = false;
+        if (sfs_placement_prefers(class, role_of(k, p->slot)))
+            continue;
+        for (unsigned i = 0; i < k->count; i++) {
+            unsigned slot = k->order[i];
+            if (!sfs_placement_prefers(class, role_of(k, slot)) || k->free[slot] < p->bytes || !may_go(k, p, slot) ||
+                (found && k->free[slot] <= k->free[*to]))
+                continue;
+            *to = slot;
+            found = true;
+        }
+        if (found)
+            return p;
+    }
+    return NULL;
+}
+
 /* The column that evens most for the least that has to be copied; NULL: it is even. */
-static struct piece *choose(struct sketch *k, unsigned *to)
+static struct piece *uneven(struct sketch *k, unsigned *to)
 {
     struct piece *best = NULL;
     uint64_t best_gap = 0;
@@ -128,6 +162,8 @@ static struct piece *choose(struct sketch *k, unsigned *to)
         for (unsigned j = k->count; j-- > i + 1;) {
             unsigned from = k->order[i], target = k->order[j];
             const struct sfs_disk_record *r = &k->pool->members[target].record;
+            if (role_of(k, from) != role_of(k, target))
+                continue;
             uint64_t gap = k->free[target] - k->free[from], least = (uint64_t)r->atoms * r->atom_bytes / UNEVEN_SHARE;
             if (gap < best_gap || gap < least)
                 break; /* those before it have less */
@@ -144,6 +180,13 @@ static struct piece *choose(struct sketch *k, unsigned *to)
     return best;
 }
 
+/* The next move; NULL: all is where it should be. */
+static struct piece *choose(struct sketch *k, unsigned *to)
+{
+    struct piece *p = misplaced(k, to);
+    return p || !k->even ? p : uneven(k, to);
+}
+
 /* The column stands there now. */
 static void apply(struct sketch *k, struct piece *p, unsigned to)
 {
@@ -158,6 +201,14 @@ static void apply(struct sketch *k, struct piece *p, unsigned to)
         of_group->on[from / 64] &= ~(1ull << from % 64);
         of_group->on[to / 64] |= 1ull << to % 64;
     }
+}
+
+bool sfs_care_has_roles(const struct sfs_pool *pool)
+{
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (takes_part(&pool->members[i]) && pool->members[i].record.role != SFS_ROLE_DATA)
+            return true;
+    return false;
 }
 
 uint64_t sfs_care_balance_bytes(struct sfs_care *care)
@@ -231,26 +282,29 @@ bool sfs_care_balance_step(struct sfs_care *care)
     struct sfs_care_move m;
     sfs_store_lock(s);
     const struct sfs_config_record *c = &s->pool->config;
-    bool differs = c->was_failover != c->failover || c->was_optimize != c->optimize;
-    if (!(c->settle || differs) || care->retry_soon || sfs_care_blocked(care, 0) || sfs_care_paused(s->pool, SFS_CARE_CONVERT) ||
+    bool changed = c->settle || c->was_failover != c->failover || c->was_optimize != c->optimize;
+    if (!(changed || sfs_care_has_roles(s->pool)) || care->retry_soon || sfs_care_blocked(care, 0) || sfs_care_paused(s->pool, SFS_CARE_CONVERT) ||
         sfs_care_paused(s->pool, SFS_CARE_REBALANCE)) {
         sfs_store_unlock(s);
         return false;
     }
-    int err = c->settle ? first(care, &m) : SCALEFS_E_NOENT;
-    sfs_care_begin(care, SFS_CARE_REBALANCE);
+    int err = first(care, &m);
+    if (err != SCALEFS_E_NOENT || changed)
+        sfs_care_begin(care, SFS_CARE_REBALANCE);
     sfs_store_unlock(s);
     if (err == SCALEFS_E_NOENT)
-        return settled(care);
+        return changed && settled(care);
     if (!err)
         err = sfs_column_move(care, m.group, m.column, m.to, false);
     sfs_store_lock(s);
     if (err == SCALEFS_E_BUSY)
         care->retry_soon = true;
-    else if (err == SCALEFS_E_NOSPC && !sfs_vec_reserve(s->env, &care->fixed, &care->fixed_cap, care->fixed_count + 1,
+    if (err == SCALEFS_E_NOSPC)
+        care->balance_known = false;
+    if (err == SCALEFS_E_NOSPC && !sfs_vec_reserve(s->env, &care->fixed, &care->fixed_cap, care->fixed_count + 1,
                                                         sizeof *care->fixed)) /* what is free there is in smaller pieces */
         care->fixed[care->fixed_count++] = m.generation;
-    else if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_CANCELED)
+    else if (err && err != SCALEFS_E_CHANGED && err != SCALEFS_E_CANCELED && err != SCALEFS_E_BUSY)
         care->retry = true;
     sfs_store_unlock(s);
     return err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_NOSPC;

@@ -15,12 +15,13 @@
 
 static struct sfs_member *member_of_task(struct sfs_pool *pool, unsigned task)
 {
-    bool resize = task > SFS_CARE_RESIZE;
-    unsigned index = task - (resize ? SFS_CARE_RESIZE : SFS_CARE_DRAIN);
+    bool sheds = task > SFS_CARE_RESIZE;
+    unsigned index = task - (task > SFS_CARE_ROLE ? SFS_CARE_ROLE : sheds ? SFS_CARE_RESIZE : SFS_CARE_DRAIN);
     if (task <= SFS_CARE_DRAIN || index >= SFS_NONE16)
         return NULL;
     struct sfs_member *m = sfs_member_of(pool, (uint16_t)index);
-    return m && (resize ? sfs_member_shrinks(m) : sfs_care_drains(m)) ? m : NULL;
+    bool goes_on = m && (sheds ? sfs_care_sheds(pool, m) : sfs_care_drains(m));
+    return goes_on && sfs_care_task_of(m) == task ? m : NULL;
 }
 
 bool sfs_care_paused(const struct sfs_pool *pool, unsigned task)
@@ -195,6 +196,11 @@ static int take_back(struct sfs_store *s, unsigned task, struct scalefs_error_in
         else if (sfs_member_shrinks(m) && (!task || m == member_of_task(pool, task))) {
             sfs_member_want(m, m->record.size);
             m->record.paused = 0;
+            some = true;
+        } else if (m->used && sfs_care_sheds(pool, m) && (!task || m == member_of_task(pool, task))) {
+            sfs_member_set_role(m, SFS_ROLE_DATA); /* it keeps the data that it has, and gets its share again */
+            m->record.paused = 0;
+            pool->config.settle = 1;
             some = true;
         }
     }

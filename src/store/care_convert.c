@@ -34,14 +34,14 @@ unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class)
 {
     unsigned usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
-        usable += sfs_member_usable(&pool->members[i]);
+        usable += sfs_member_takes(&pool->members[i], (enum sfs_class)class);
     return parity_for(pool->config.failover, usable, class);
 }
 
 /* No more: absent members will come back. */
 static unsigned most(const struct sfs_pool *pool, uint8_t class)
 {
-    unsigned m = parity_for(sfs_groups_failover(pool), sfs_care_staying(pool), class);
+    unsigned m = parity_for(sfs_groups_failover(pool), sfs_care_staying_for(pool, (enum sfs_class)class), class);
     return m == 0 && holds_nodes(class) ? 1 : m; /* both copies on one disk */
 }
 
@@ -67,7 +67,7 @@ static bool is_doubled(const struct sfs_pool *pool, const struct sfs_group_recor
  * changed: what is written under one wish may well be of many widths, as disks fill. */
 static bool too_wide(const struct sfs_pool *pool, const struct sfs_group_record *g, unsigned parity)
 {
-    unsigned staying = sfs_care_staying(pool);
+    unsigned staying = sfs_care_staying_for(pool, SFS_CLASS_DATA);
     if (!pool->config.settle || g->class != SFS_CLASS_DATA || staying < parity + 1)
         return false;
     unsigned width = staying < pool->config.width_cap ? staying : pool->config.width_cap;
@@ -79,7 +79,7 @@ static bool too_wide(const struct sfs_pool *pool, const struct sfs_group_record 
 static bool wrong_width(struct sfs_pool *pool, const struct sfs_group_record *g)
 {
     unsigned k, m;
-    if (!pool->config.settle || g->class != SFS_CLASS_DATA || sfs_care_staying(pool) < g->m + 1u)
+    if (!pool->config.settle || g->class != SFS_CLASS_DATA || sfs_care_staying_for(pool, SFS_CLASS_DATA) < g->m + 1u)
         return false;
     if (too_wide(pool, g, g->m))
         return true;
@@ -228,13 +228,13 @@ static bool fits_beside(const struct sfs_care *care, const struct sfs_group *g)
     return room >= need + need / 8 + sfs_group_row_bytes(&g->record);
 }
 
-/* The usable member with the least room. locked */
+/* The member with the least room of those that take data, and all else when there is no room elsewhere. locked */
 static const struct sfs_member *tightest(const struct sfs_pool *pool)
 {
     const struct sfs_member *best = NULL;
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (sfs_member_usable(m) && m->record.layout != SFS_LAYOUT_ZONED &&
+        if (sfs_member_takes(m, SFS_CLASS_DATA) && m->record.layout != SFS_LAYOUT_ZONED &&
             (!best || (uint64_t)m->free_atoms * m->record.atom_bytes < (uint64_t)best->free_atoms * best->record.atom_bytes))
             best = m;
     }
@@ -448,16 +448,18 @@ static int part(struct sfs_care *care, const struct sfs_group_record *g)
     struct sfs_store *s = care->s;
     unsigned c = 1, b = 0;
     uint16_t to = SFS_NONE16;
-    uint32_t most = 0;
+    uint64_t most = 0;
     while (c < (unsigned)g->k + g->m && g->columns[b].disk != g->columns[c].disk)
         if (++b == c)
             b = 0, c++;
     sfs_store_lock(s);
     for (unsigned i = 0; i < s->pool->member_count; i++) {
         const struct sfs_member *m = &s->pool->members[i];
-        if (sfs_member_usable(m) && !sfs_care_has_column(g, m->record.index) && m->free_atoms > most) {
+        bool may = sfs_member_takes(m, (enum sfs_class)g->class) && !sfs_care_has_column(g, m->record.index) && m->free_atoms;
+        uint64_t score = (may ? m->free_atoms : 0) | (may ? (uint64_t)sfs_placement_prefers((enum sfs_class)g->class, m->record.role) << 40 : 0);
+        if (score > most) {
             to = m->record.index;
-            most = m->free_atoms;
+            most = score;
         }
     }
     sfs_store_unlock(s);

@@ -3,11 +3,14 @@
  * A member that was replaced gives its columns to the one that takes its place, at the same atoms where they fit, or else
  * to any other. Which columns are left is the only progress that is kept, so it can stop and go on at any moment.
  *
- * A member that is to become smaller gives away what stands behind its new end by the same steps, to itself where it has room.
+ * A member that is to become smaller gives away what stands behind its new end by the same steps, to itself where it has room; one
+ * that is for metadata from now on the data that it holds.
  *
  * Columns on zoned disks do not move, since they are written in order, once: such groups are emptied (empty.c), one after another.
  */
 #include "store/care_internal.h"
+
+#include "pool/placement.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +100,7 @@ static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_inde
 struct pair {
     uint16_t old_index, index;
     uint8_t wish; /* of the old one, before */
+    uint8_t role;
     char station[SFS_NAME_MAX + 1];
 };
 
@@ -114,6 +118,7 @@ static int may_replace_all(struct sfs_store *s, struct pair *pairs, struct sfs_d
         if (!m)
             continue;
         pairs[i].wish = m->record.wish;
+        pairs[i].role = m->record.role;
         snprintf(pairs[i].station, sizeof pairs[i].station, "%s", m->record.station);
     }
     sfs_store_unlock(s);
@@ -139,7 +144,7 @@ static int replace_all(struct sfs_store *s, struct pair *pairs, struct sfs_disk 
     int err = may_replace_all(s, pairs, disks, count, info);
     for (; joined < count && !err; joined += !err)
         err = sfs_member_add(s->pool, disks[joined], pairs[joined].station[0] ? pairs[joined].station : NULL,
-                             &pairs[joined].index, info);
+                             pairs[joined].role, &pairs[joined].index, info);
     if (!err) {
         sfs_store_lock(s);
         hand_over(s->pool, pairs, count);
@@ -211,6 +216,7 @@ static unsigned in_station(struct sfs_pool *pool, const struct sfs_group *g, uns
 size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap)
 {
     const struct sfs_member *from = sfs_member_of(pool, g->record.columns[c].disk), *first = heir(pool, from);
+    enum sfs_class class = (enum sfs_class)g->record.class;
     size_t count = 0;
     unsigned usable = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -224,11 +230,14 @@ size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsign
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
         bool stays = m == from && c < (unsigned)g->record.k + g->record.m && !sfs_care_drains(m); /* before the end of its disk */
-        if (!may_take(pool, m) || (sfs_care_has_column(&g->record, m->record.index) && !together && !stays) ||
+        if (!may_take(pool, m) || !sfs_placement_may(class, m->record.role) || (sfs_care_has_column(&g->record, m->record.index) && !together && !stays) ||
             (heir_only && m != first))
             continue;
         uint64_t score = m->free_atoms;
-        if (stays && m->free_atoms >= (1ull << g->record.column_log2) / m->record.atom_bytes)
+        bool room = m->free_atoms >= (1ull << g->record.column_log2) / m->record.atom_bytes;
+        if (room && sfs_placement_prefers(class, m->record.role))
+            score |= 1ull << 43;
+        if (stays && room)
             score |= 1ull << 42;
         if (in_station(pool, g, c, m->record.station) < g->record.m)
             score |= 1ull << 40; /* a station holds no more of a group than may be lost */
@@ -429,12 +438,17 @@ static bool drain(struct sfs_care *care, uint16_t index)
     sfs_store_lock(s);
     struct candidate *list = candidates(s, index, &count);
     const struct sfs_member *m = sfs_member_of(s->pool, index);
-    bool leaves = m && sfs_care_drains(m);
-    sfs_care_begin(care, (leaves ? SFS_CARE_DRAIN : SFS_CARE_RESIZE) + index);
+    bool leaves = m && sfs_care_drains(m), shrinks = m && sfs_member_shrinks(m);
+    if (m)
+        sfs_care_begin(care, sfs_care_task_of(m));
     sfs_store_unlock(s);
     if (!list)
         return false;
-    int err = count ? SCALEFS_E_NOSPC : leaves ? drop(care, index) : sfs_care_shrunk(care, index), last = err;
+    int err = count     ? SCALEFS_E_NOSPC
+              : leaves  ? drop(care, index)
+              : shrinks ? sfs_care_shrunk(care, index)
+                        : SCALEFS_E_CHANGED; /* no data is left on it */
+    int last = err;
     for (size_t i = 0; i < count; i++) {
         err = move_one(care, &list[i], index);
         if (err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST)
@@ -477,8 +491,8 @@ bool sfs_care_drain_step(struct sfs_care *care)
         }
     for (unsigned i = 0; i < s->pool->member_count; i++) {
         const struct sfs_member *m = &s->pool->members[i];
-        if (sfs_member_shrinks(m) && !sfs_care_drains(m) && m->disk && !sfs_care_blocked(care, m->record.index) &&
-            !sfs_care_paused(s->pool, SFS_CARE_RESIZE + m->record.index))
+        if (m->disk && sfs_care_sheds(s->pool, m) && !sfs_care_blocked(care, m->record.index) &&
+            !sfs_care_paused(s->pool, sfs_care_task_of(m)))
             index[count++] = m->record.index;
     }
     sfs_store_unlock(s);

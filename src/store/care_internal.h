@@ -37,6 +37,7 @@ enum {
     SFS_CARE_DRAIN = 1000, /* + the member's index, which is less than 65536 */
     SFS_CARE_REBUILD = 100000, /* + the member's index */
     SFS_CARE_RESIZE = 200000,  /* + the member's index */
+    SFS_CARE_ROLE = 300000,    /* + the member's index: data leaves a metadata disk */
     SFS_CARE_CONVERT = 301,
     SFS_CARE_REBALANCE = 302
 };
@@ -169,13 +170,15 @@ bool sfs_care_pack(struct sfs_store *s); /* the next closed log. unlocked */
 size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap);
 
 /* --- care_wish.c: locked --- */
-unsigned sfs_care_staying(const struct sfs_pool *pool); /* members that are not to leave, absent ones too */
+/* Members that are not to leave, absent ones too; those of them that may carry columns of the class. */
+unsigned sfs_care_staying(const struct sfs_pool *pool);
+unsigned sfs_care_staying_for(const struct sfs_pool *pool, enum sfs_class class);
 /* All of a pool that a wish may change. A change is tried: remembered, made in memory, judged, taken back or recorded. */
 struct sfs_wish_all {
     struct sfs_config_record config;
     struct {
         uint16_t index, replaced_by;
-        uint8_t wish, paused;
+        uint8_t wish, paused, role;
         uint64_t wanted_size;
     } of_member[SFS_DISKS_MAX]; /* by slot */
 };
@@ -189,7 +192,8 @@ int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_
  * caller takes back. Errors with a sentence. */
 int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info);
 int sfs_wish_resize(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info); /* care_resize.c */
-int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info);
+int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, uint8_t role,
+                      struct scalefs_error_info *info);
 int sfs_wish_may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info);
 /* The wish becomes durable, or is taken back. unlocked */
 int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info);
@@ -215,7 +219,11 @@ bool sfs_care_others(struct sfs_care *care);
 /* --- care_state.c: locked --- */
 /* Does this member's content have to go elsewhere? */
 bool sfs_care_drains(const struct sfs_member *m);
-/* Is this column to go elsewhere: all of its member's, or what stands behind the end that is wanted? */
+/* Does it stay, but give up some of its columns: what stands behind the end that is wanted, or data from a metadata disk? */
+bool sfs_care_sheds(struct sfs_pool *pool, const struct sfs_member *m);
+/* The task that takes columns off this member, which drains or sheds. */
+unsigned sfs_care_task_of(const struct sfs_member *m);
+/* Is this column to go elsewhere: all of its member's, or one that it sheds? */
 bool sfs_care_must_go(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c);
 bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member);
 /* How many more disks may go before this group is lost. */
@@ -335,6 +343,8 @@ unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class);
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
 bool sfs_care_parity_over(struct sfs_pool *pool, const struct sfs_group *g); /* its last column is one too many. locked */
 bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes);
-uint64_t sfs_care_balance_bytes(struct sfs_care *care); /* columns that will move until free space is even. locked */
+/* Columns that will move to disks of their role and, after a change of the wish, until free space is even. locked */
+uint64_t sfs_care_balance_bytes(struct sfs_care *care);
+bool sfs_care_has_roles(const struct sfs_pool *pool); /* is there a usable disk that is not for data? locked */
 
 #endif

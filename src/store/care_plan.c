@@ -15,9 +15,9 @@ struct trial {
     size_t joined;
 };
 
-static int pretend(struct trial *t, size_t i, const char *station, struct scalefs_error_info *info)
+static int pretend(struct trial *t, size_t i, const char *station, uint8_t role, struct scalefs_error_info *info)
 {
-    int err = sfs_member_pretend(t->s->pool, &t->disks[i], station, &t->indices[i]);
+    int err = sfs_member_pretend(t->s->pool, &t->disks[i], station, role, &t->indices[i]);
     t->joined += !err;
     return err ? sfs_refuse(info, err, "%s cannot join the pool: %s.", t->disks[i].info.path, scalefs_error_text(err)) : SCALEFS_OK;
 }
@@ -27,9 +27,9 @@ static int try_add(struct trial *t, struct scalefs_error_info *info)
     struct sfs_disk *disks[SFS_DISKS_MAX];
     for (size_t i = 0; i < t->c->count; i++)
         disks[i] = &t->disks[i];
-    int err = sfs_wish_may_join(t->s, disks, t->c->count, info);
+    int err = sfs_wish_may_join(t->s, disks, t->c->count, t->c->role, info);
     for (size_t i = 0; i < t->c->count && !err; i++)
-        err = pretend(t, i, t->c->station, info);
+        err = pretend(t, i, t->c->station, t->c->role, info);
     t->s->pool->config.settle = 1;
     return err;
 }
@@ -43,7 +43,7 @@ static int try_replace(struct trial *t, struct scalefs_error_info *info)
     if (!err)
         snprintf(station, sizeof station, "%s", old->record.station);
     if (!err)
-        err = pretend(t, 0, station[0] ? station : NULL, info);
+        err = pretend(t, 0, station[0] ? station : NULL, old->record.role, info);
     if (!err)
         sfs_member_replaced_by(pool, t->c->index, t->indices[0]);
     return err;
@@ -58,7 +58,7 @@ static int make(struct trial *t, struct scalefs_error_info *info)
 
 static unsigned borne(const struct sfs_pool *pool)
 {
-    unsigned staying = sfs_care_staying(pool), most = staying ? staying - 1 : 0;
+    unsigned staying = sfs_care_staying_for(pool, SFS_CLASS_DATA), most = staying ? staying - 1 : 0;
     return pool->config.failover < most ? pool->config.failover : most;
 }
 
@@ -83,6 +83,8 @@ static void take_back(struct trial *t, const struct sfs_wish_all *before, uint64
         m->stale_label = stale;
     }
     sfs_wish_take_back(pool, before);
+    if (t->c->verb == SFS_CHANGE_ROLE && m)
+        m->stale_label = stale;
     while (t->joined > 0)
         sfs_member_forget(pool, t->indices[--t->joined]);
 }

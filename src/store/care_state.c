@@ -1,6 +1,8 @@
 /* How the pool is, in words. Memory only: never waits for a disk. */
 #include "store/care_internal.h"
 
+#include "pool/placement.h"
+
 #include <stdio.h>
 
 bool sfs_care_drains(const struct sfs_member *m)
@@ -9,10 +11,35 @@ bool sfs_care_drains(const struct sfs_member *m)
                        sfs_member_failed(m));
 }
 
+/* A disk of a role that is not known keeps what it has. */
+static bool keeps_off(const struct sfs_member *m, uint8_t class)
+{
+    return m->record.role <= SFS_ROLE_METADATA && !sfs_placement_may((enum sfs_class)class, m->record.role);
+}
+
 bool sfs_care_must_go(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c)
 {
     const struct sfs_member *m = sfs_member_of(pool, g->columns[c].disk);
-    return m && (sfs_care_drains(m) || sfs_column_beyond(pool, g, c));
+    return m && (sfs_care_drains(m) || sfs_column_beyond(pool, g, c) || keeps_off(m, g->class));
+}
+
+bool sfs_care_sheds(struct sfs_pool *pool, const struct sfs_member *m)
+{
+    if (!m->used || sfs_care_drains(m))
+        return false;
+    if (sfs_member_shrinks(m))
+        return true;
+    for (uint32_t i = 0; i < pool->group_cap && m->record.role != SFS_ROLE_DATA; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        if (g && keeps_off(m, g->record.class) && sfs_care_has_column(&g->record, m->record.index))
+            return true;
+    }
+    return false;
+}
+
+unsigned sfs_care_task_of(const struct sfs_member *m)
+{
+    return (sfs_care_drains(m) ? SFS_CARE_DRAIN : sfs_member_shrinks(m) ? SFS_CARE_RESIZE : SFS_CARE_ROLE) + m->record.index;
 }
 
 /* About how many live bytes a column of the group holds. */

@@ -6,6 +6,8 @@
  */
 #include "store/care_internal.h"
 
+#include "pool/placement.h"
+
 #include <stdio.h>
 
 void sfs_wish_remember(const struct sfs_pool *pool, struct sfs_wish_all *w)
@@ -18,6 +20,7 @@ void sfs_wish_remember(const struct sfs_pool *pool, struct sfs_wish_all *w)
         w->of_member[i].replaced_by = r->replaced_by;
         w->of_member[i].wish = r->wish;
         w->of_member[i].paused = r->paused;
+        w->of_member[i].role = r->role;
         w->of_member[i].wanted_size = r->wanted_size;
     }
 }
@@ -38,6 +41,8 @@ void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w)
         uint16_t heir = w->of_member[i].replaced_by;
         m->record.replaced_by = heir != SFS_NONE16 && sfs_member_of(pool, heir) ? heir : SFS_NONE16;
         m->record.paused = w->of_member[i].paused;
+        if (m->record.role != w->of_member[i].role)
+            sfs_member_set_role(m, w->of_member[i].role);
         uint64_t size = w->of_member[i].wanted_size;
         if (m->record.wanted_size != size && size <= m->record.size)
             sfs_member_want(m, size);
@@ -65,6 +70,16 @@ unsigned sfs_care_staying(const struct sfs_pool *pool)
     return count;
 }
 
+unsigned sfs_care_staying_for(const struct sfs_pool *pool, enum sfs_class class)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *m = &pool->members[i];
+        count += m->used && !sfs_care_drains(m) && sfs_placement_may(class, m->record.role);
+    }
+    return count;
+}
+
 /* Bytes of files that must find room, and what nodes take of the room for data. locked */
 static uint64_t needed(struct sfs_pool *pool)
 {
@@ -80,11 +95,17 @@ static uint64_t needed(struct sfs_pool *pool)
 /* Would the pool, as it is wished now, hold what it has to hold? Absent members that stay are counted as if they were there. */
 int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info)
 {
-    unsigned staying = sfs_care_staying(pool), usable = 0;
+    unsigned staying = sfs_care_staying_for(pool, SFS_CLASS_DATA), usable = 0;
+    bool roles = staying < sfs_care_staying(pool);
     for (unsigned i = 0; i < pool->member_count; i++)
-        usable += sfs_member_usable(&pool->members[i]);
+        usable += sfs_member_takes(&pool->members[i], SFS_CLASS_DATA);
     if (!staying || !usable)
-        return sfs_refuse(info, SCALEFS_E_TOO_FEW, "A pool needs at least one disk.");
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW, "A pool needs at least one disk%s.", roles ? " for data" : "");
+    if (pool->config.failover >= staying && roles)
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW,
+                          "%u disk%s would be left for data, which can bear the loss of %u at most, and failover would be %u; metadata "
+                          "disks hold no data. Add disks for data first, give one of the metadata disks the role data, or ask for less "
+                          "with %s%u.", staying, staying == 1 ? "" : "s", staying - 1, pool->config.failover, less, staying - 1);
     if (pool->config.failover >= staying)
         return sfs_refuse(info, SCALEFS_E_TOO_FEW,
                           "%u disk%s can bear the loss of %u at most, and failover would be %u. Add disks first, or ask for "
@@ -142,6 +163,25 @@ static int wish_configure(struct sfs_store *s, const struct sfs_change *c, struc
     return sfs_wish_fits(s->pool, "failover=", info);
 }
 
+static int wish_role(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
+{
+    struct sfs_member *m = sfs_member_of(s->pool, c->index);
+    if (!m)
+        return sfs_refuse(info, SCALEFS_E_NOENT, "The pool has no disk %u.", c->index);
+    if (c->role > SFS_ROLE_METADATA)
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A disk is for data or for metadata; there is no role %u.", c->role);
+    if (sfs_care_drains(m))
+        return sfs_refuse(info, SCALEFS_E_BUSY, "Disk %u is leaving, so its role is not changed. `scalefs cancel %s` keeps it.", c->index,
+                          s->pool->config.name);
+    if (m->record.role == c->role)
+        return SCALEFS_OK;
+    sfs_member_set_role(m, c->role);
+    m->record.paused = 0;
+    s->pool->config.settle = 1;
+    s->pool->config_dirty = true;
+    return sfs_wish_fits(s->pool, "failover=", info);
+}
+
 int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
 {
     int err = sfs_wish_may(s->pool, info);
@@ -154,6 +194,8 @@ int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalef
         return wish_configure(s, c, info);
     case SFS_CHANGE_RESIZE:
         return sfs_wish_resize(s, c, info);
+    case SFS_CHANGE_ROLE:
+        return wish_role(s, c, info);
     default:
         return SCALEFS_E_INVAL;
     }
@@ -183,9 +225,18 @@ int sfs_care_configure(struct sfs_store *s, int failover, int optimize, struct s
     return change(s, &c, info);
 }
 
-int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, struct scalefs_error_info *info)
+int sfs_care_role(struct sfs_store *s, uint16_t index, uint8_t role, struct scalefs_error_info *info)
+{
+    struct sfs_change c = {.verb = SFS_CHANGE_ROLE, .index = index, .role = role};
+    return change(s, &c, info);
+}
+
+int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, uint8_t role,
+                      struct scalefs_error_info *info)
 {
     int err = sfs_wish_may(s->pool, info);
+    if (!err && role > SFS_ROLE_METADATA)
+        err = sfs_refuse(info, SCALEFS_E_INVAL, "A disk is for data or for metadata; there is no role %u.", role);
     for (size_t i = 0; i < count && !err; i++) {
         uint64_t room;
         err = sfs_disk_room(s->pool, disks[i], &room);
@@ -219,16 +270,16 @@ static void send_away(struct sfs_store *s, const uint16_t *indices, size_t count
     }
 }
 
-int sfs_care_add(struct sfs_store *s, struct sfs_disk *const *disks, const char *station, size_t count,
+int sfs_care_add(struct sfs_store *s, struct sfs_disk *const *disks, const char *station, uint8_t role, size_t count,
                  struct scalefs_error_info *info)
 {
     uint16_t indices[SFS_DISKS_MAX];
     size_t joined = 0;
     sfs_store_lock(s);
-    int err = count > SFS_DISKS_MAX ? SCALEFS_E_INVAL : sfs_wish_may_join(s, disks, count, info);
+    int err = count > SFS_DISKS_MAX ? SCALEFS_E_INVAL : sfs_wish_may_join(s, disks, count, role, info);
     sfs_store_unlock(s);
     while (joined < count && !err) {
-        err = sfs_member_add(s->pool, disks[joined], station && station[0] ? station : NULL, &indices[joined], info);
+        err = sfs_member_add(s->pool, disks[joined], station && station[0] ? station : NULL, role, &indices[joined], info);
         joined += !err;
     }
     if (!err) {

@@ -59,7 +59,7 @@ unsigned sfs_care_moves_for(struct sfs_pool *pool, const struct sfs_group *g)
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
         const struct sfs_member *m = sfs_member_of(pool, g->record.columns[c].disk);
         if (m && sfs_care_must_go(pool, &g->record, c))
-            return (sfs_care_drains(m) ? SFS_CARE_DRAIN : SFS_CARE_RESIZE) + m->record.index;
+            return sfs_care_task_of(m);
     }
     return 0;
 }
@@ -137,10 +137,10 @@ uint64_t sfs_care_to_move(struct sfs_care *care)
     (void)convert_bytes(care, &bytes);
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (sfs_care_drains(m) || sfs_member_shrinks(m))
-            bytes += drain_bytes(pool, m, (sfs_care_drains(m) ? SFS_CARE_DRAIN : SFS_CARE_RESIZE) + m->record.index);
+        if (sfs_care_drains(m) || sfs_care_sheds(pool, m))
+            bytes += drain_bytes(pool, m, sfs_care_task_of(m));
     }
-    return bytes + (pool->config.settle ? sfs_care_balance_bytes(care) : 0);
+    return bytes + sfs_care_balance_bytes(care);
 }
 
 /* --- the list --- */
@@ -224,10 +224,10 @@ static void add_members(struct sfs_store *s, struct list *l)
         }
     for (unsigned i = 0; i < s->pool->member_count; i++) {
         const struct sfs_member *m = &s->pool->members[i];
-        unsigned task = SFS_CARE_RESIZE + m->record.index;
-        if (sfs_member_shrinks(m) && !sfs_care_drains(m))
+        unsigned task = sfs_care_task_of(m);
+        if (sfs_care_sheds(s->pool, m))
             add_left(l, (struct scalefs_task_status){.id = task, .state = SCALEFS_TASK_RUNNING, .disk = m->record.index,
-                                                     .kind = SCALEFS_TASK_RESIZE},
+                                                     .kind = sfs_member_shrinks(m) ? SCALEFS_TASK_RESIZE : SCALEFS_TASK_CONVERT},
                      drain_bytes(s->pool, m, task), sfs_care_why_blocked(s, m->record.index));
     }
 }
@@ -239,7 +239,7 @@ static void add_groups(struct sfs_store *s, struct list *l)
         add_left(l, (struct scalefs_task_status){.id = SFS_CARE_CONVERT, .kind = SCALEFS_TASK_CONVERT,
                                                  .state = SCALEFS_TASK_RUNNING},
                  left, sfs_care_why_blocked(s, 0));
-    if (s->care && s->pool->config.settle)
+    if (s->care && (s->pool->config.settle || (sfs_care_has_roles(s->pool) && balance_bytes(s->care))))
         add_left(l, (struct scalefs_task_status){.id = SFS_CARE_REBALANCE, .kind = SCALEFS_TASK_REBALANCE,
                                                  .state = SCALEFS_TASK_RUNNING},
                  balance_bytes(s->care), sfs_care_why_blocked(s, 0));

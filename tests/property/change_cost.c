@@ -307,7 +307,7 @@ static void add(struct world *w, struct sfs_store *s)
 {
     struct scalefs_error_info info = {0, ""};
     struct sfs_disk *disk = new_disk(w, s, 0);
-    MUST(w, sfs_care_add(s, &disk, NULL, 1, &info));
+    MUST(w, sfs_care_add(s, &disk, NULL, SFS_ROLE_DATA, 1, &info));
 }
 
 /* --- */

@@ -67,7 +67,7 @@ static int take(struct model *m, const struct step *s, struct scalefs_error_info
     chaos_look(m, &st);
     for (unsigned i = s->what == ADD ? s->a : s->b; (s->what == ADD && i < s->b) || (s->what == REPLACE && !count); i++)
         MUST(m, world_open_disk(m->w, i, &disks[count++]));
-    int err = s->what == ADD        ? sfs_care_add(m->store, disks, NULL, count, info)
+    int err = s->what == ADD        ? sfs_care_add(m->store, disks, NULL, SFS_ROLE_DATA, count, info)
               : s->what == FAILOVER ? sfs_care_configure(m->store, (int)s->a, -1, info)
               : s->what == OPTIMIZE ? sfs_care_configure(m->store, -1, (int)s->a, info)
               : s->what == REMOVE   ? sfs_care_remove(m->store, m->member[s->a], -1, info)

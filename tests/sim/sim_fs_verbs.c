@@ -86,7 +86,7 @@ static void add_disk(struct model *m, unsigned spare)
     if (m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) || world_open_disk(m->w, spare, &handle))
         return;
     verb_begin(m, VERB_ADD);
-    int err = sfs_care_add(m->store, &handle, NULL, 1, &info);
+    int err = sfs_care_add(m->store, &handle, NULL, SFS_ROLE_DATA, 1, &info);
     verb_end(m, VERB_ADD, err);
     trace(m, "chaos: disk %u is added: %s", spare, scalefs_error_name(err));
     if (!err) {

@@ -38,7 +38,7 @@ static void add(struct world *w, struct sfs_store *s, unsigned from, unsigned to
     struct sfs_disk *handles[DISKS];
     for (unsigned i = from; i < to; i++)
         MUST(w, sim_disk_open(sim_farm_disk(w->farm, i), w->env, &handles[i]));
-    MUST(w, sfs_care_add(s, handles + from, NULL, to - from, &info));
+    MUST(w, sfs_care_add(s, handles + from, NULL, SFS_ROLE_DATA, to - from, &info));
 }
 
 static void remove_member(struct world *w, struct sfs_store *s, uint16_t index, int failover)

@@ -321,6 +321,51 @@ static void capacity_is_near_the_optimum(void)
     printf("# worst of the large ones: %.4f of the optimum\n", worst);
 }
 
+/* Of disks of both roles those for data hold as much as they would alone, by hand and in the closed form, however many groups of nodes
+ * are made in between; and these stand on metadata disks as long as enough of them have room. */
+static void roles_share_the_disks(void)
+{
+    for (int round = 0; round < 300; round++) {
+        struct set s = some_set(20 + test_below(round % 2 ? 600 : 20000), 0), data = {0};
+        for (unsigned i = 0; i < s.count; i++) {
+            s.disks[i].role = i > 4 && test_below(3) == 0;
+            if (!s.disks[i].role)
+                data.disks[data.count++] = s.disks[i];
+        }
+        if (s.wish.failover >= data.count)
+            s.wish.failover = data.count - 1;
+        data.wish = s.wish;
+        unsigned m = s.wish.failover, copies = m + 1 > 2 ? m + 1 : 2;
+        unsigned width = data.count < cap_of(&s.wish) ? data.count : cap_of(&s.wish);
+        width = m + sfs_placement_data_columns(width, m, s.wish.optimize);
+        double best = optimum(&data, width, m);
+        struct sfs_placement_room room;
+        sfs_placement_capacity(&s.wish, s.disks, s.count, &room);
+        CHECK((double)room.data_columns <= best && (double)room.data_columns >= 0.98 * best - 2 * width);
+        if (round % 2 == 0)
+            continue;
+        uint64_t columns = 0;
+        struct sfs_placement p;
+        struct sfs_placement_wish nodes = s.wish;
+        nodes.class = SFS_CLASS_METADATA;
+        while (!sfs_placement_choose(&s.wish, s.disks, s.count, &p) && take(&s, &p)) {
+            columns += p.k;
+            for (unsigned i = 0; i < p.k + p.m; i++)
+                CHECK_EQ(s.disks[p.disks[i] - 1000].role, SFS_ROLE_DATA);
+            unsigned there = 0, on = 0;
+            for (unsigned i = 0; i < s.count; i++)
+                there += s.disks[i].role == SFS_ROLE_METADATA && s.disks[i].free_columns;
+            if (there < copies || sfs_placement_choose(&nodes, s.disks, s.count, &p))
+                continue;
+            for (unsigned i = 0; i < p.k + p.m; i++)
+                on += s.disks[p.disks[i] - 1000].role == SFS_ROLE_METADATA;
+            CHECK_EQ(on, copies);
+            take(&s, &p);
+        }
+        CHECK((double)columns <= best && (double)columns >= 0.98 * best - width);
+    }
+}
+
 /* With stations, the closed form says what choosing group by group comes to. */
 static void capacity_is_what_groups_come_to(void)
 {
@@ -417,6 +462,7 @@ int main(int argc, char **argv)
     RUN(roles_go_round);
     RUN(optimize_narrows_geometrically);
     RUN(capacity_is_near_the_optimum);
+    RUN(roles_share_the_disks);
     RUN(capacity_is_what_groups_come_to);
     RUN(huge_sets_are_counted);
     RUN(a_station_is_filled_in_time);

@@ -396,14 +396,14 @@ static void join_life(struct world *w, void *arg)
     world_close_disks(w, disks);
     struct sfs_pool *pool = must_open(w, NULL, 1 | 2);
     struct sfs_disk *d = open_disk(w, 2);
-    MUST(w, sfs_member_add(pool, d, "shelf", &index, &info));
+    MUST(w, sfs_member_add(pool, d, "shelf", SFS_ROLE_DATA, &index, &info));
     NEED_EQ(w, index, 3);
     sfs_pool_close(pool);
     /* The cut came before the commit: it is no member. */
     pool = must_open(w, NULL, ALL_DISKS);
     NEED(w, !sfs_member_of(pool, 3) && sfs_members_online(pool) == 2);
     d = open_disk(w, 2);
-    MUST(w, sfs_member_add(pool, d, "shelf", &index, &info));
+    MUST(w, sfs_member_add(pool, d, "shelf", SFS_ROLE_DATA, &index, &info));
     NEED(w, sfs_member_of(pool, index)->record.wish == SFS_WISH_JOIN);
     NEED(w, sfs_member_of(pool, index)->complete && !strcmp(sfs_member_of(pool, index)->record.station, "shelf"));
     NEED(w, !sfs_member_usable(sfs_member_of(pool, index))); /* not before that commit */

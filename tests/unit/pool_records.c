@@ -312,7 +312,7 @@ static void wishes_life(struct world *w, void *arg)
     MUST(w, sfs_pool_format(w->env, disks, 2, &how, NULL, NULL));
     world_close_disks(w, disks);
     struct sfs_pool *pool = must_open(w, NULL, A | B);
-    MUST(w, sfs_member_add(pool, open_disk(w, 2), NULL, &index, NULL));
+    MUST(w, sfs_member_add(pool, open_disk(w, 2), NULL, SFS_ROLE_DATA, &index, NULL));
     MUST(w, commit(pool, 1));
     MUST(w, sfs_member_offline(pool, index, NULL));
     MUST(w, commit(pool, 2));
