@@ -62,6 +62,7 @@ struct sfs_cli_verb {
     const struct sfs_cli_option *options;
     size_t min_words, max_words;
     int (*run)(struct sfs_cli *cli, const struct sfs_cli_args *args);
+    const char *example; /* lines, for `scalefs help VERB` */
 };
 const struct sfs_cli_verb *sfs_cli_find_verb(const char *name);
 /* True for a verb that is documented, but still to come; that was said then. */
@@ -121,6 +122,8 @@ int sfs_cli_ask(struct sfs_cli *cli, const struct sfs_cli_ask *how, struct sfs_j
 /* --- for people (show.c, progress.c) --- */
 
 void sfs_cli_show_status(const struct sfs_value *answer, FILE *to);
+/* The files that have lost something, if there are any: at most `most` of them. */
+void sfs_cli_show_lost(const struct sfs_value *status, unsigned most, FILE *to);
 /* SFS_CLI_ATTENTION when the answer's status asks for attention, else SFS_CLI_DONE. */
 int sfs_cli_attention(const struct sfs_value *answer);
 /* "3 min 20 s" */

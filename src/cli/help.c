@@ -32,6 +32,7 @@ int sfs_cli_help(struct sfs_cli *cli, const struct sfs_cli_args *args)
     printf("%s\n\n%s: %s\n", verb->usage, verb->name, verb->summary);
     if (verb->help[0])
         printf("\n%s", verb->help);
+    printf("\nFor example:\n%s", verb->example);
     return SFS_CLI_DONE;
 }
 

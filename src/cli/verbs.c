@@ -48,7 +48,9 @@ static const struct sfs_cli_verb verbs[] = {
      "  --size SIZE     a disk that does not exist becomes a file of this size\n"
      "  --station …     these disks stand in one box; a box may fail as a whole\n"
      "  --force         use disks that carry something else, which is lost then\n",
-     create_options, 1, MANY, sfs_cli_create},
+     create_options, 1, MANY, sfs_cli_create,
+     "  scalefs create tank /dev/sdb /dev/sdc /dev/sdd --failover 1\n"
+     "  scalefs create try a.img b.img --size 1G     # files in place of disks\n"},
     {"mount",
      "scalefs mount POOL|DISK… MOUNTPOINT [--foreground] [--read-only] [--degraded]\n"
      "              [--from-other-computer] [-o OPT,…]",
@@ -58,16 +60,21 @@ static const struct sfs_cli_verb verbs[] = {
      "  --degraded      go on although missing disks might hold a newer state\n"
      "  --from-other-computer   although it was last used by another computer and not exported\n"
      "  -o OPT,…        the options of mount(8), and commit=SECONDS, cache=SIZE, dirty=SIZE\n",
-     mount_options, 2, MANY, sfs_cli_mount},
+     mount_options, 2, MANY, sfs_cli_mount,
+     "  scalefs mount tank /mnt/tank\n"},
     {"unmount", "scalefs unmount MOUNTPOINT|POOL",
-     "the reverse; when it returns, the disks are free", "", common_options, 1, 1, sfs_cli_unmount},
+     "the reverse; when it returns, the disks are free", "", common_options, 1, 1, sfs_cli_unmount,
+     "  scalefs unmount /mnt/tank\n"},
     {"list", "scalefs list [DISK|FOLDER…] [--json]", "every pool that can be seen, mounted or not",
      "Block devices are looked at, and the folders in SCALEFS_PATH (separated by colons).\n",
-     common_options, 0, MANY, sfs_cli_list},
+     common_options, 0, MANY, sfs_cli_list,
+     "  scalefs list\n"},
     {"status", "scalefs status [POOL] [--json] [--watch]", "what a pool is, has and does",
      "  --watch         again every second\n"
      "Exit status 3: the pool needs attention.\n",
-     status_options, 0, 1, sfs_cli_status},
+     status_options, 0, 1, sfs_cli_status,
+     "  scalefs status tank\n"
+     "  scalefs status tank --json\n"},
     {"set", "scalefs set POOL KEY=VALUE… [--wait]", "change settings",
      "  verify=checksum|parity      parity: every read also checks the parity of its row\n"
      "  compression=off|zstd[:1-19] of what is written from now on\n"
@@ -77,7 +84,9 @@ static const struct sfs_cli_verb verbs[] = {
      "  optimize=HOW                space, balanced, performance, or a number between\n"
      "All are changed, or none. What is stored follows the last two while the pool is in use.\n"
      "  --wait          until that is done\n",
-     wait_options, 2, MANY, sfs_cli_set},
+     wait_options, 2, MANY, sfs_cli_set,
+     "  scalefs set tank failover=2 --wait\n"
+     "  scalefs set tank compression=zstd:3 verify=parity\n"},
     {"add", "scalefs add POOL DISK… [--station NAME] [--size SIZE] [--force] [--wait]",
      "new disks join, of any sizes",
      "Their space can be used at once; what is stored spreads over them while the pool is in use.\n"
@@ -85,32 +94,40 @@ static const struct sfs_cli_verb verbs[] = {
      "  --size SIZE     a disk that does not exist becomes a file of this size\n"
      "  --force         use disks that carry something else, which is lost then\n"
      "  --wait          until what is stored has spread\n",
-     add_options, 2, MANY, sfs_cli_add},
+     add_options, 2, MANY, sfs_cli_add,
+     "  scalefs add tank /dev/sde /dev/sdf --station box\n"},
     {"remove", "scalefs remove POOL DISK [--failover N] [--wait]",
      "a disk leaves; what it holds goes to the others",
      "DISK is a path, short id or UUID, present or not.\n"
      "  --failover N    and from now on so many disks may fail with nothing lost\n"
      "  --wait          until it is done and the disk can be unplugged\n",
-     remove_options, 2, 2, sfs_cli_remove},
+     remove_options, 2, 2, sfs_cli_remove,
+     "  scalefs remove tank 2 --wait                 # the disk with that number in `scalefs status`\n"},
     {"replace", "scalefs replace POOL OLD NEW [OLD NEW]… [--size SIZE] [--force] [--wait]",
      "a new disk takes the place of an old one",
      "OLD is a path, short id or UUID, present or not; NEW a path. Several are replaced all or none.\n"
      "  --size SIZE     NEW becomes a file of this size\n"
      "  --force         use NEW although it carries something else, which is lost then\n"
      "  --wait          until it is done\n",
-     replace_options, 3, MANY, sfs_cli_replace},
+     replace_options, 3, MANY, sfs_cli_replace,
+     "  scalefs replace tank 2 /dev/sde --wait\n"},
     {"resize", "scalefs resize POOL DISK [SIZE] [--wait]", "use more, or less, of a disk's device",
      "Without SIZE all of it, as when it has grown; that is also found at mounting and by `online`. For less, what\n"
      "stands behind that end goes elsewhere; the device may be cut when that is done.\n"
      "  --wait          until it is done\n",
-     wait_options, 2, 3, sfs_cli_resize},
+     wait_options, 2, 3, sfs_cli_resize,
+     "  scalefs resize tank 2                        # its device has grown\n"
+     "  scalefs resize tank 2 500G --wait            # what stands behind that goes elsewhere\n"},
     {"offline", "scalefs offline POOL DISK", "stop using a disk for a while", "", common_options, 2,
-     2, sfs_cli_offline},
+     2, sfs_cli_offline,
+     "  scalefs offline tank 2\n"},
     {"online", "scalefs online POOL DISK", "use it again; DISK may be where it is found now", "",
-     common_options, 2, 2, sfs_cli_online},
+     common_options, 2, 2, sfs_cli_online,
+     "  scalefs online tank /dev/sdf\n"},
     {"scrub", "scalefs scrub POOL [--wait]\nscalefs scrub POOL pause|resume|stop",
      "read and verify everything, repair what is wrong",
-     "Exit status 3 with --wait: the pool needs attention.\n", wait_options, 1, 2, sfs_cli_scrub},
+     "Exit status 3 with --wait: the pool needs attention.\n", wait_options, 1, 2, sfs_cli_scrub,
+     "  scalefs scrub tank --wait\n"},
     {"plan",
      "scalefs plan POOL add DISK|SIZE… [--station NAME]\n"
      "scalefs plan POOL remove DISK [--failover N]\n"
@@ -121,35 +138,47 @@ static const struct sfs_cli_verb verbs[] = {
      "what a change would mean, or a pool of such disks",
      "Capacity, disks that may fail, bytes to move and an estimate of the time, or why it would be refused.\n"
      "A SIZE, as 8T, stands for a disk that is not there yet. Nothing is changed.\n",
-     plan_options, 0, MANY, sfs_cli_plan},
+     plan_options, 0, MANY, sfs_cli_plan,
+     "  scalefs plan tank remove 2\n"
+     "  scalefs plan --disks 8T,4T,4T --failover 1\n"},
     {"pause", "scalefs pause POOL [TASK]", "halt changes of the pool that are going on",
      "Without TASK all of them, with it that one of `scalefs status`. They stay so over a restart.\n", common_options, 1, 2,
-     sfs_cli_pause},
+     sfs_cli_pause,
+     "  scalefs pause tank\n"},
     {"resume", "scalefs resume POOL [TASK] [--wait]", "let them go on", "  --wait          until they are done\n", wait_options, 1, 2,
-     sfs_cli_resume},
+     sfs_cli_resume,
+     "  scalefs resume tank --wait\n"},
     {"cancel", "scalefs cancel POOL [TASK] [--wait]", "take a change back that is going on",
      "Without TASK all that are going on, with it that one of `scalefs status`. What was moved already\n"
      "moves back. Disks that failed do not come back by it.\n"
      "  --wait          until all is as it was\n",
-     wait_options, 1, 2, sfs_cli_cancel},
+     wait_options, 1, 2, sfs_cli_cancel,
+     "  scalefs cancel tank --wait\n"},
     {"wait", "scalefs wait POOL", "until nothing is left to do",
-     "Exit status 3: the pool needs attention.\n", common_options, 1, 1, sfs_cli_wait},
+     "Exit status 3: the pool needs attention.\n", common_options, 1, 1, sfs_cli_wait,
+     "  scalefs wait tank && echo done\n"},
     {"check", "scalefs check DISK… [--json]",
      "verify an unmounted pool completely, changing nothing",
-     "Exit status 3: there are problems.\n", common_options, 1, MANY, sfs_cli_check},
+     "Exit status 3: there are problems.\n", common_options, 1, MANY, sfs_cli_check,
+     "  scalefs check /dev/sdb /dev/sdc /dev/sdd\n"},
     {"export", "scalefs export POOL", "unmount it and let another computer have it", "",
-     common_options, 1, 1, sfs_cli_export},
+     common_options, 1, 1, sfs_cli_export,
+     "  scalefs export tank\n"},
     {"import", "scalefs import POOL [--from-other-computer] [--degraded] [--keep DISK]",
      "make a pool from elsewhere this computer's",
      "  --from-other-computer   although it was last used by another one and not exported\n"
      "  --degraded              although missing disks might hold a newer state\n"
      "  --keep DISK             of two halves written apart, keep the one with this disk\n",
-     import_options, 1, 1, sfs_cli_import},
+     import_options, 1, 1, sfs_cli_import,
+     "  scalefs import tank\n"
+     "  scalefs import tank --from-other-computer    # that computer is gone\n"},
     {"version", "scalefs version [--json]", "of the program and of the format on disk", "",
-     common_options, 0, 0, sfs_cli_version},
+     common_options, 0, 0, sfs_cli_version,
+     "  scalefs version\n"},
     {"help", "scalefs help [VERB]", "this, or more about a verb", "", common_options, 0, 1,
-     sfs_cli_help},
-    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
+     sfs_cli_help,
+     "  scalefs help replace\n"},
+    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL},
 };
 
 /* Verbs that people will look for because they are documented to come. */
