@@ -241,6 +241,7 @@ int sfs_care_start(struct sfs_store *s)
     care->s = s;
     sfs_cond_init(&care->wake, s->env);
     sfs_cond_init(&care->rest, s->env);
+    sfs_map_init(&care->lost_ids, s->env);
     sfs_meter_begin(&care->meter, sfs_now_ns(s->env));
     sfs_store_lock(s);
     s->care = care;
@@ -275,7 +276,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_free(s->env, care->proof.done);
     sfs_free(s->env, care->scrub.missed);
     sfs_free(s->env, care->lost);
-    sfs_free(s->env, care->lost_ids);
+    sfs_map_deinit(&care->lost_ids);
     sfs_free(s->env, care->stuck);
     sfs_free(s->env, care->roomless);
     sfs_free(s->env, care->fixed);

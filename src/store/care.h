@@ -80,7 +80,9 @@ void sfs_care_state(struct sfs_store *store, enum scalefs_pool_state *state, uns
  * checksums, every unit's sums and the parity equation, and that map, space tree, group counters and the references counted
  * from the volumes agree. Read-only; for a pool that nobody writes. Fills trees_nodes, extents, bytes, live_bytes, problems,
  * repairable; `refs` (may be NULL) is called for the references that volumes hold: see sfs_fs_check. */
+/* The check has noted which extents are lost: sfs_care_name_lost has them named. */
 int sfs_care_check(struct sfs_store *store, void (*problem)(void *context, const char *text), void *context,
                    struct scalefs_check_report *report);
+void sfs_care_name_lost(struct sfs_store *store);
 
 #endif

@@ -488,6 +488,25 @@ static void keep(struct sfs_care *care, struct sfs_group *g)
     sfs_table_mark_group(care->s->pool, g);
 }
 
+/* Something that cannot be read is left in a group whose disk is to go: it goes as it is, or the disk never would. Nodes do not: without
+ * them files are lost whose names nobody knows. True: some of it moved. */
+static int move_stranded(struct sfs_care *care, const struct sfs_group_record *r, bool *moved)
+{
+    struct sfs_store *s = care->s;
+    size_t count = 0;
+    sfs_store_lock(s);
+    const struct sfs_group *g = sfs_group_of(s->pool, r->group);
+    bool must = g && g->record.generation == r->generation && !holds_nodes(r->class) && sfs_care_moves_for(s->pool, g);
+    sfs_store_unlock(s);
+    *moved = false;
+    if (!must || !sfs_care_hold(s, r))
+        return SCALEFS_OK;
+    int err = sfs_move_stranded(care, r->group, &count);
+    sfs_care_release(s, r);
+    *moved = count > 0;
+    return err || !count ? err : sfs_checkpoint(s, false, false, true); /* then the group is freed */
+}
+
 static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint64_t live, enum fit fit)
 {
     struct sfs_store *s = care->s;
@@ -500,13 +519,19 @@ static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint
     sfs_store_unlock(s);
     if (doubled && part(care, r) == SCALEFS_OK)
         return SCALEFS_OK;
+    bool moved = false;
     int err = evacuate(care, r);
+    sfs_store_lock(s);
+    bool stays = live_now(s->pool, r) >= live;
+    sfs_store_unlock(s);
+    if (!err && stays)
+        err = move_stranded(care, r, &moved);
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, r->group);
     bool same = g && g->record.generation == r->generation;
     if (!err && same && g->record.state == SFS_GROUP_OPEN)
         err = SCALEFS_E_NOSPC; /* nodes had to go into it again: see space.c */
-    else if (!err && same && g->count.live >= live)
+    else if (!err && same && !moved && g->count.live >= live)
         give_up(care, r->generation);
     if (err == SCALEFS_E_NOSPC && same)
         keep(care, g);

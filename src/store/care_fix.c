@@ -151,6 +151,41 @@ bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
     return !im->doubtful || row_lives(s, im);
 }
 
+/* Does the extent match the sums that it had when it was written? */
+static bool entry_right(const struct sfs_row_image *im, const struct sfs_entry *e, uint8_t *buf)
+{
+    uint64_t sums[SFS_SUMS_MAX];
+    unsigned count = 0;
+    uint32_t piece = e->compression ? e->stored : SFS_SUM_BYTES;
+    for (uint32_t done = 0; done < e->stored;) { /* out of the units, end to end */
+        uint32_t unit = (e->offset + done) / im->unit_bytes, within = (e->offset + done) % im->unit_bytes;
+        uint32_t n = im->unit_bytes - within < e->stored - done ? im->unit_bytes - within : e->stored - done;
+        memcpy(buf + done, im->units[unit] + within, n);
+        done += n;
+    }
+    for (uint32_t done = 0; done < e->stored && count < SFS_SUMS_MAX; done += piece, count++)
+        sums[count] = sfs_extent_sum(buf + done, e->stored - done < piece ? e->stored - done : piece, e->id, e->birth, count);
+    return count == e->sums && sfs_sums_hash(sums, count) == e->sums_hash;
+}
+
+/* A row that is right holds what was lost before it was written (sfs_move_stranded) as it was then. */
+static int note_lost_before(struct sfs_care *care, const struct sfs_row_image *im)
+{
+    struct sfs_store *s = care->s;
+    uint64_t row_bytes = sfs_group_row_bytes(&im->group), start = im->row * row_bytes;
+    uint8_t *buf = sfs_buffer_get(s, SFS_EXTENT_MAX);
+    if (!buf)
+        return SCALEFS_E_NOMEM;
+    for (uint32_t i = 0; i < im->summary.entries; i++) {
+        struct sfs_entry e;
+        if (sfs_summary_entry(im->summary_bytes, &im->summary, i, &e) == SCALEFS_OK && e.stored <= SFS_EXTENT_MAX &&
+            e.stored <= row_bytes && e.offset <= row_bytes - e.stored && !entry_right(im, &e, buf))
+            sfs_care_note_lost(care, im->group.group, start + e.offset, e.stored);
+    }
+    sfs_buffer_put(s, buf, SFS_EXTENT_MAX);
+    return SCALEFS_OK;
+}
+
 static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uint32_t row, struct sfs_care_fix *fix)
 {
     struct sfs_store *s = care->s;
@@ -158,14 +193,17 @@ static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uin
     int err = sfs_row_read(s->pool, g->group, row, 1, &im);
     if (err == SCALEFS_OK && (fix->strict ? !row_lives(s, &im) : !sfs_care_row_genuine(s, &im)))
         err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
-    if (err == SCALEFS_OK)
+    if (err == SCALEFS_OK) {
         put_right(care, &im, im.bad | wrong_parity(s, &im), fix);
-    else if (err == SCALEFS_E_SUSPENDED)
+        if (!fix->strict)
+            err = note_lost_before(care, &im);
+    } else if (err == SCALEFS_E_SUSPENDED) {
         add_waits(care, fix);
-    else if (err == SCALEFS_E_CORRUPT)
+    } else if (err == SCALEFS_E_CORRUPT) {
         sfs_care_note_lost(care, g->group, row * sfs_group_row_bytes(g), sfs_group_row_bytes(g));
-    else
+    } else {
         add_unsure(care, fix);
+    }
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
     return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;

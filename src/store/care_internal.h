@@ -125,8 +125,9 @@ struct sfs_care {
     uint64_t pace_others_ns; /* when others were seen last */
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
-    uint64_t *lost_ids; /* extents of files, not named yet */
-    size_t lost_id_count, lost_id_cap;
+    struct sfs_map lost_ids; /* the extents that are known to be lost (care_lost.c) */
+    uintptr_t lost_scrubs;   /* how many scrubs have begun */
+    bool lost_unnamed;       /* others than when their files were named */
     uint64_t lost_nodes; /* of the map and the space tree */
     bool lost_unsure;    /* some range was not noted, or something in one could not be judged; whoever asks clears it */
     struct sfs_disk **wipe; /* of members that were dropped */
@@ -308,7 +309,12 @@ bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t c
 /* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. */
 uint64_t sfs_care_count_lost(struct sfs_care *care);
 bool sfs_care_any_lost(struct sfs_care *care); /* the same for what is not committed: not counted or named, and more than to be readable is asked */
-bool sfs_care_name_step(struct sfs_care *care); /* whose they are: once, when all else is done */
+/* This one is lost: it is counted, logged, and its file named when all else is done; once. */
+void sfs_care_lost_extent(struct sfs_care *care, uint64_t id, const struct sfs_extent *e);
+/* A scrub begins; one has read everything: only what was found lost since its beginning is. locked */
+void sfs_care_lost_begin(struct sfs_care *care);
+void sfs_care_lost_end(struct sfs_care *care);
+bool sfs_care_name_step(struct sfs_care *care); /* whose they are: when all else is done, and they are others than before */
 
 /* All nodes from the root to this one of the extent map or the space tree become dirty. locked, gives up the lock. */
 bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page);

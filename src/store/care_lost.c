@@ -181,14 +181,53 @@ static bool is_lost(struct sfs_care *care, uint64_t id, struct sfs_extent *e)
     return err == SCALEFS_E_CORRUPT;
 }
 
-static void note_id(struct sfs_care *care, uint64_t id)
+/* --- which they are --- */
+
+/* What is kept of one: whether a file may use it, and which scrub saw it last. */
+static void *known_as(const struct sfs_care *care, bool of_file)
+{
+    return (void *)(((uintptr_t)care->lost_scrubs << 2) + (of_file ? 3 : 1));
+}
+
+static bool is_of_file(const void *value)
+{
+    return (uintptr_t)value & 2;
+}
+
+void sfs_care_lost_extent(struct sfs_care *care, uint64_t id, const struct sfs_extent *e)
 {
     struct sfs_store *s = care->s;
     sfs_store_lock(s);
-    if (care->lost_id_count < SFS_LOST_NAMED &&
-        !sfs_vec_reserve(s->env, &care->lost_ids, &care->lost_id_cap, care->lost_id_count + 1, sizeof *care->lost_ids))
-        care->lost_ids[care->lost_id_count++] = id;
+    bool known = sfs_map_get(&care->lost_ids, id) != NULL;
+    if (known || care->lost_ids.count < SFS_LOST_NAMED)
+        (void)sfs_map_put(&care->lost_ids, id, known_as(care, e->kind == 0)); /* else it is counted, and not named */
+    care->lost_unnamed = care->lost_unnamed || !known;
     sfs_store_unlock(s);
+    if (known)
+        return;
+    sfs_note_repair(s, 0, 1);
+    sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT, "extent %llu (%u bytes, group %u, offset %llu) is lost",
+            (unsigned long long)id, e->stored, e->place.group, (unsigned long long)e->place.offset);
+}
+
+void sfs_care_lost_begin(struct sfs_care *care)
+{
+    care->lost_scrubs++;
+}
+
+void sfs_care_lost_end(struct sfs_care *care)
+{
+    struct sfs_map kept;
+    size_t cursor = 0;
+    uint64_t id;
+    void *value;
+    sfs_map_init(&kept, care->s->env);
+    while (sfs_map_next(&care->lost_ids, &cursor, &id, &value))
+        if (value == known_as(care, is_of_file(value)))
+            (void)sfs_map_put(&kept, id, value);
+    care->lost_unnamed = care->lost_unnamed || kept.count != care->lost_ids.count;
+    sfs_map_deinit(&care->lost_ids);
+    care->lost_ids = kept;
 }
 
 static int by_number(const void *a, const void *b)
@@ -197,18 +236,30 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Of files; free it. locked */
+static uint64_t *known_ids(struct sfs_care *care, size_t *count)
+{
+    uint64_t *ids = sfs_alloc(care->s->env, (care->lost_ids.count + 1) * sizeof *ids), id;
+    size_t cursor = 0;
+    void *value;
+    *count = 0;
+    while (ids && sfs_map_next(&care->lost_ids, &cursor, &id, &value))
+        if (is_of_file(value))
+            ids[(*count)++] = id;
+    return ids;
+}
+
 bool sfs_care_name_step(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
+    size_t count = 0;
     sfs_store_lock(s);
-    if (!care->lost_id_count || !s->name_lost) {
+    uint64_t *ids = care->lost_unnamed && s->name_lost ? known_ids(care, &count) : NULL;
+    if (!ids) {
         sfs_store_unlock(s);
         return false;
     }
-    uint64_t *ids = care->lost_ids;
-    size_t count = care->lost_id_count;
-    care->lost_ids = NULL;
-    care->lost_id_count = care->lost_id_cap = 0;
+    care->lost_unnamed = false;
     s->naming = true;
     void (*name)(void *, const uint64_t *, size_t) = s->name_lost;
     void *context = s->name_lost_context;
@@ -221,6 +272,11 @@ bool sfs_care_name_step(struct sfs_care *care)
     sfs_cond_broadcast(&s->wake);
     sfs_store_unlock(s);
     return true;
+}
+
+void sfs_care_name_lost(struct sfs_store *s)
+{
+    (void)sfs_care_name_step(s->care);
 }
 
 void sfs_store_set_namer(struct sfs_store *s, void (*name)(void *context, const uint64_t *ids, size_t count), void *context)
@@ -247,6 +303,8 @@ static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
     struct sfs_store *s = care->s;
     uint64_t lost = care->lost_nodes, from = 0, id = 0;
     care->lost_nodes = 0;
+    if (lost && !quiet)
+        sfs_note_repair(s, 0, lost);
     while (care->lost_count) {
         struct sfs_extent e;
         int err = next_in_ranges(care, &from, &id, &e);
@@ -259,16 +317,10 @@ static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
         if (!(quiet && has_no_batch(s, &e)) && !is_lost(care, id, &e))
             continue;
         lost++;
-        if (quiet)
-            continue;
-        if (e.kind == 0)
-            note_id(care, id);
-        sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT, "extent %llu (%u bytes, group %u, offset %llu) is lost",
-                (unsigned long long)id, e.stored, e.place.group, (unsigned long long)e.place.offset);
+        if (!quiet)
+            sfs_care_lost_extent(care, id, &e);
     }
     care->lost_count = 0;
-    if (lost && !quiet)
-        sfs_note_repair(s, 0, lost);
     return lost;
 }
 

@@ -159,9 +159,14 @@ static void advise(struct sfs_store *s, unsigned left, char *action, size_t size
         return;
     }
     if (pool->config.extents_lost) {
-        snprintf(action, size, "%llu pieces of files could not be read or rebuilt: the log names them. Restore those files "
-                               "from a backup, then run `scalefs scrub %s`.",
-                 (unsigned long long)pool->config.extents_lost, name);
+        if (s->care && s->care->lost_ids.count)
+            snprintf(action, size, "%llu pieces of files could not be read or rebuilt. Restore the files named from a backup, or "
+                                   "delete them, then run `scalefs scrub %s`.",
+                     (unsigned long long)pool->config.extents_lost, name);
+        else
+            snprintf(action, size, "%llu pieces of files could not be read or rebuilt: `scalefs scrub %s --wait` names them. Restore "
+                                   "those files from a backup, or delete them, then scrub once more.",
+                     (unsigned long long)pool->config.extents_lost, name);
         return;
     }
     name_members(pool, is_draining, text, sizeof text, &count, &first);

@@ -26,6 +26,14 @@ void sfs_check_say(struct sfs_check *c, bool repairable, const char *format, ...
     sfs_mutex_unlock(&c->lock);
 }
 
+void sfs_check_lost(struct sfs_check *c, uint64_t id, const char *how)
+{
+    struct sfs_extent e;
+    sfs_check_say(c, false, "Extent %llu %s.", (unsigned long long)id, how);
+    if (sfs_extent_lookup(c->s, id, &e) == SCALEFS_OK)
+        sfs_care_lost_extent(c->s->care, id, &e);
+}
+
 void sfs_check_count_bytes(struct sfs_check *c, uint64_t bytes)
 {
     sfs_mutex_lock(&c->lock);

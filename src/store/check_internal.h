@@ -42,6 +42,8 @@ void sfs_check_say(struct sfs_check *c, bool repairable, const char *format, ...
 struct sfs_seen *sfs_check_seen(struct sfs_check *c, uint64_t id); /* NULL: the map has none */
 /* Are bytes of this group that are wrong on this member only owed there? */
 bool sfs_check_owed(struct sfs_check *c, const struct sfs_group_record *g, uint16_t member);
+/* The extent is lost: said so, with what `how` says of it, and its file will be named. */
+void sfs_check_lost(struct sfs_check *c, uint64_t id, const char *how);
 void sfs_check_count_bytes(struct sfs_check *c, uint64_t bytes);
 
 int sfs_check_trees(struct sfs_check *c); /* NOMEM only */

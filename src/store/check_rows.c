@@ -54,8 +54,7 @@ static void check_row_extents(struct group_check *x, const struct sfs_row_image 
             continue; /* reported already */
         copy_out(im, e->offset - start, e->stored, buf);
         if (!extent_right(c, e, buf))
-            sfs_check_say(c, false, "Extent %llu does not match its checksums, and its row is otherwise whole (group %u, row %u).",
-                          (unsigned long long)e->id, im->group.group, im->row);
+            sfs_check_lost(c, e->id, "does not match its checksums, and its row is otherwise whole");
     }
     sfs_buffer_put(c->s, buf, (size_t)(end - start));
 }
@@ -74,7 +73,7 @@ static void check_lost_row(struct group_check *x, uint32_t row)
         if (sfs_extent_lookup(c->s, id, &e) != SCALEFS_OK || !(buf = sfs_alloc(c->s->env, e.stored)) ||
             sfs_read_stored(c->s, id, &e, buf) != SCALEFS_OK) {
             lost++;
-            sfs_check_say(c, false, "Extent %llu cannot be read or rebuilt.", (unsigned long long)id);
+            sfs_check_lost(c, id, "cannot be read or rebuilt");
         }
         sfs_free(c->s->env, buf);
     }
@@ -159,7 +158,7 @@ static int check_landed(struct group_check *x, const struct sfs_seen *e)
     }
     sfs_check_count_bytes(c, (uint64_t)(1 + x->g.m) * e->stored);
     if (!right)
-        sfs_check_say(c, false, "Extent %llu cannot be read from any disk.", (unsigned long long)e->id);
+        sfs_check_lost(c, e->id, "cannot be read from any disk");
     sfs_free(c->s->env, buf);
     return SCALEFS_OK;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "store/apply.h"
-#include "store/internal.h"
+#include "store/care_internal.h"
 #include "store/move.h"
 
 /* The summary of a data row or landing batch with its bytes; free with sfs_buffer_put(bytes, SFS_BUFFER_SMALL). */
@@ -122,7 +122,7 @@ struct mover {
     struct moving *moves; /* in the batch, in its order */
     size_t count, cap;
     uint8_t *ahead; /* AHEAD_BYTES */
-    bool lost; /* something could not be read and stays where it is */
+    struct sfs_care *care; /* what cannot be read goes along as well, and is told to care; NULL: it stays where it is */
 };
 
 /* Notes what of a listing still lives here. */
@@ -180,6 +180,38 @@ static size_t read_ahead(struct mover *m, struct moving *found, size_t count)
     return n;
 }
 
+/* What can be read of an extent that does not verify as a whole, block by block and from any copy; the rest is zeros, which do not
+ * verify there, either. */
+static int salvage(struct sfs_store *s, const struct moving *what, uint8_t *out)
+{
+    const struct sfs_extent *e = &what->from;
+    struct sfs_group_record g;
+    uint8_t *buf = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    memset(out, 0, e->stored);
+    if (!buf || !sfs_group_copy(s->pool, e->place.group, &g)) {
+        sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
+        return buf ? SCALEFS_E_CHANGED : SCALEFS_E_NOMEM;
+    }
+    unsigned copies = g.k == 1 ? 1u + g.m : 1;
+    for (uint32_t at = 0, n; at < e->stored && !e->compression; at += n) {
+        uint64_t offset = e->place.offset + at;
+        bool right = false;
+        n = e->stored - at < SFS_SUM_BYTES ? e->stored - at : SFS_SUM_BYTES;
+        for (unsigned c = 0; c < copies && !right; c++) {
+            struct sfs_get get = {.place = {g.group, offset}, .len = n, .buf = buf, .copy = copies > 1 ? (uint8_t)c : 0xff};
+            const uint8_t *piece = buf + offset % SFS_IO_ALIGN;
+            uint32_t number = at / SFS_SUM_BYTES;
+            sfs_get_many(s->pool, &get, 1);
+            right = !get.result && number < e->sum_count &&
+                    sfs_extent_sum(piece, n, what->id, e->birth, number) == e->sums[number];
+            if (right)
+                memcpy(out + at, piece, n);
+        }
+    }
+    sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
+    return SCALEFS_OK;
+}
+
 /* Adds one extent to the batch. */
 static int add(struct mover *m, const struct moving *what)
 {
@@ -192,9 +224,11 @@ static int add(struct mover *m, const struct moving *what)
         stored = buf = sfs_buffer_get(s, e->stored);
         err = buf ? sfs_read_stored(s, what->id, &now, buf) : SCALEFS_E_NOMEM;
     }
-    if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT) {
-        m->lost |= err != SCALEFS_E_NOENT;
-        err = SCALEFS_OK;
+    bool lost = err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO;
+    if (lost && m->care && !(err = salvage(s, what, buf)))
+        sfs_care_lost_extent(m->care, what->id, e);
+    if ((lost && !m->care) || err == SCALEFS_E_NOENT) {
+        err = SCALEFS_OK; /* it stays, or is gone */
     } else if (!err && now.place.group == e->place.group && now.place.offset == e->place.offset) {
         err = sfs_vec_reserve(s->env, &m->moves, &m->cap, m->count + 1, sizeof *m->moves);
         if (!err)
@@ -364,6 +398,72 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
 {
     struct sfs_rows list = {group, rows, count};
     return sfs_move_rows_of(s, &list, 1, tail, moved);
+}
+
+/* The next extent of data in the group with an id of at least *from. NOENT: no more; CHANGED: call again. */
+static int next_in_group(struct sfs_store *s, uint32_t group, uint64_t *from, struct moving *found)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err = SCALEFS_E_CHANGED;
+    for (unsigned looked = 0; looked < 1024; looked++) { /* the lock is not held for longer at a time */
+        struct sfs_key key;
+        const uint8_t *v;
+        uint32_t len;
+        int r = sfs_btree_ceil(s, &need, SFS_TREE_EXTENT_MAP, (struct sfs_key){*from, 0, 0}, &key, &v, &len);
+        if (r == SCALEFS_E_NEED_NODE && (r = sfs_need_load(s, &need)) == SCALEFS_OK)
+            continue;
+        if (!r)
+            r = sfs_extent_decode(v, len, &found->from);
+        if (r || key.a == UINT64_MAX) {
+            err = r ? r : SCALEFS_E_NOENT;
+            break;
+        }
+        *from = key.a + 1;
+        found->id = key.a;
+        if (found->from.kind == 0 && found->from.place.group == group) {
+            err = SCALEFS_OK;
+            break;
+        }
+    }
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
+int sfs_move_stranded(struct sfs_care *care, uint32_t group, size_t *moved)
+{
+    struct sfs_store *s = care->s;
+    uint64_t from = 0;
+    int err = SCALEFS_OK;
+    *moved = 0;
+    while (!err) {
+        struct mover m;
+        size_t kept;
+        if ((err = begin(s, &m)))
+            break;
+        sfs_batch_pad(m.batch); /* in a log it would be as much in the way */
+        m.care = care;
+        int found = SCALEFS_E_CHANGED;
+        while (!err && m.found_bytes < AHEAD_BYTES && (found == SCALEFS_OK || found == SCALEFS_E_CHANGED)) {
+            struct moving next = {.bytes = NULL};
+            err = sfs_care_halts(care) ? SCALEFS_E_CANCELED
+                                       : sfs_vec_reserve(s->env, &m.found, &m.found_cap, m.found_count + 1, sizeof *m.found);
+            found = err ? SCALEFS_E_CANCELED : next_in_group(s, group, &from, &next);
+            if (found)
+                continue;
+            m.found[m.found_count++] = next;
+            m.found_bytes += next.from.stored;
+        }
+        if (!err && found != SCALEFS_OK && found != SCALEFS_E_CHANGED && found != SCALEFS_E_NOENT)
+            err = found;
+        err = finish_moves(&m, err, false, &kept);
+        *moved += err ? 0 : kept;
+        if (found == SCALEFS_E_NOENT)
+            break;
+    }
+    return err;
 }
 
 int sfs_move_landing(struct sfs_store *s, uint32_t group)

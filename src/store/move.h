@@ -13,6 +13,10 @@ struct sfs_rows {
     size_t count;
 };
 int sfs_move_rows_of(struct sfs_store *s, const struct sfs_rows *lists, size_t lists_count, bool tail, size_t *moved);
+/* Every extent of data that is still in the group, found by going through the extent map, which is slow: of rows whose lists are lost, and
+ * those that cannot be read. Of these what can be read goes along, and the rest stays lost: reading it is an error, as before. */
+struct sfs_care;
+int sfs_move_stranded(struct sfs_care *care, uint32_t group, size_t *moved);
 /* Packs a landing group that is not being filled into wide rows. */
 int sfs_move_landing(struct sfs_store *s, uint32_t group);
 /* The next closed landing group, if there is one. */

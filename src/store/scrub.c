@@ -41,8 +41,10 @@ static int change(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scal
     case SCALEFS_SCRUB_START:
         if (r->id && r->state == 0 && !waits)
             return sfs_refuse(info, SCALEFS_E_BUSY, "A scrub is running already.");
-        if (s->care && (!r->id || waits))
+        if (s->care && (!r->id || waits)) {
             sfs_scrub_forget(s->care);
+            sfs_care_lost_begin(s->care);
+        }
         if (!r->id || waits)
             *r = (struct sfs_task_record){.id = FIRST_ID, .kind = 1, .bytes_total = all_bytes(pool),
                                           .started_ns = sfs_wall_ns(s->env)};
@@ -225,6 +227,7 @@ static void finish(struct sfs_care *care)
         sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "scrub is done: %llu repaired, %llu lost",
                 (unsigned long long)r->repaired, (unsigned long long)care->scrub.lost);
         count_as_lost(s, care->scrub.lost, true);
+        sfs_care_lost_end(care);
         *r = (struct sfs_task_record){0};
     }
     sfs_scrub_forget(care);
