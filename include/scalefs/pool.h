@@ -127,6 +127,12 @@ struct scalefs_task_status {
     uint64_t eta_seconds; /* until it is done, with the tasks before it; 0: not known */
     unsigned disk; /* short id, 0 none */
 };
+/* A file of which something could not be read or rebuilt, when it was found so. */
+#define SCALEFS_LOST_FILES 64u
+struct scalefs_lost_file {
+    char path[1024]; /* below the root; of a longer one the end, after "..." */
+    uint64_t ino, offset, bytes; /* the first lost place, and how much there is in all */
+};
 struct scalefs_status {
     char name[64], uuid[37];
     enum scalefs_pool_state state;
@@ -146,6 +152,10 @@ struct scalefs_status {
     struct scalefs_disk_status *disks;
     struct scalefs_task_status *tasks;
     struct scalefs_station_status *stations;
+    /* Found since the pool was opened, and there at the last scrub; of all `lost_file_count` the first SCALEFS_LOST_FILES. */
+    uint64_t lost_file_count;
+    size_t lost_named;
+    struct scalefs_lost_file *lost_files;
 };
 /* Free with scalefs_status_free. Never waits for a disk. */
 int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **status);
@@ -253,7 +263,7 @@ int scalefs_pools_find(const char *const *disks, size_t count,
 
 /* Reads and verifies everything: records, table, trees, every extent's and unit's checksum, parity, and
  * that space accounting agrees with what is referenced. Changes nothing. `problem` is called with a sentence
- * for each problem. */
+ * for each problem, and at last with one for each file that has lost something, up to SCALEFS_LOST_FILES of them. */
 struct scalefs_check_report {
     uint64_t trees_nodes, extents, files, directories, bytes;
     uint64_t problems;          /* anything wrong at all */

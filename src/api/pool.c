@@ -364,6 +364,28 @@ int scalefs_pool_wait(struct scalefs_pool *pool,
  * -------------------------------------------------------------------------------------------------------
  */
 
+/* Whose the extents are that cannot be read. */
+static void name_lost(struct scalefs_pool *pool, void (*problem)(void *context, const char *text), void *context)
+{
+    struct scalefs_lost_file *files = sfs_zalloc(NULL, SCALEFS_LOST_FILES * sizeof *files);
+    size_t count = 0;
+    char text[1200];
+    if (!files)
+        return;
+    sfs_care_name_lost(pool->store);
+    uint64_t all = sfs_fs_lost_files(pool->files.fs, files, SCALEFS_LOST_FILES, &count);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "The file %s has lost %llu bytes, the first of them at %llu.", files[i].path,
+                 (unsigned long long)files[i].bytes, (unsigned long long)files[i].offset);
+        problem(context, text);
+    }
+    if (all > count) {
+        snprintf(text, sizeof text, "And %llu more files have lost something.", (unsigned long long)(all - count));
+        problem(context, text);
+    }
+    sfs_free(NULL, files);
+}
+
 int scalefs_pool_check(const char *name, const char *const *disks, size_t count,
                        void (*problem)(void *context, const char *text), void *context,
                        struct scalefs_check_report *report, struct scalefs_error_info *info)
@@ -380,6 +402,8 @@ int scalefs_pool_check(const char *name, const char *const *disks, size_t count,
     err = sfs_care_check(pool->store, problem, context, report);
     if (!err)
         err = sfs_fs_check(pool->files.fs, problem, context, report);
+    if (!err && problem)
+        name_lost(pool, problem, context);
     (void)scalefs_pool_close(pool, false);
     return sfs_api_explain(info, err);
 }

@@ -11,6 +11,7 @@ struct whole {
     struct scalefs_disk_status disks[SFS_DISKS_MAX];
     struct scalefs_task_status tasks[TASKS_MAX];
     struct scalefs_station_status stations[SFS_DISKS_MAX];
+    struct scalefs_lost_file lost[SCALEFS_LOST_FILES];
 };
 
 /* What it would mean that each disk, and each station, went now. */
@@ -106,6 +107,8 @@ int scalefs_pool_status(struct scalefs_pool *pool, struct scalefs_status **statu
     sfs_care_state(pool->store, &s->state, &s->failures_left, s->action, sizeof s->action);
     sfs_care_tasks(pool->store, w->tasks, TASKS_MAX, &s->task_count);
     fill_losses(pool->store, w);
+    s->lost_file_count = sfs_fs_lost_files(pool->files.fs, w->lost, SCALEFS_LOST_FILES, &s->lost_named);
+    s->lost_files = w->lost;
     s->disks = w->disks;
     s->stations = w->stations;
     s->tasks = w->tasks;

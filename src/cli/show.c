@@ -120,6 +120,22 @@ static void show_losses(const struct sfs_value *losses, FILE *to)
     }
 }
 
+void sfs_cli_show_lost(const struct sfs_value *status, unsigned most, FILE *to)
+{
+    const struct sfs_value *lost = sfs_value_get(status, "lost_files"), *files = sfs_value_get(lost, "files");
+    uint64_t count = sfs_value_u64(lost, "count", 0), shown = 0;
+    if (!count)
+        return;
+    fprintf(to, "%llu %s lost something:\n", (unsigned long long)count, count == 1 ? "file has" : "files have");
+    for (const struct sfs_value *f = files ? files->first : NULL; f && shown < most; f = f->next, shown++) {
+        char bytes[SFS_SIZE_TEXT];
+        sfs_size_format(sfs_value_u64(f, "bytes", 0), bytes);
+        fprintf(to, "  %s  (%s)\n", sfs_value_string(f, "path", "?"), bytes);
+    }
+    if (shown < count)
+        fprintf(to, "  and %llu more\n", (unsigned long long)(count - shown));
+}
+
 static void put_task(struct sfs_cli_table *t, const struct sfs_value *task)
 {
     char done[SFS_SIZE_TEXT], total[SFS_SIZE_TEXT], rate[SFS_SIZE_TEXT], left[SFS_CLI_DURATION];
@@ -188,6 +204,9 @@ void sfs_cli_show_status(const struct sfs_value *answer, FILE *to)
     show_disks(sfs_value_get(status, "disks"), to);
     show_losses(sfs_value_get(status, "losses"), to);
     show_tasks(sfs_value_get(status, "tasks"), to);
+    if (sfs_value_u64(sfs_value_get(status, "lost_files"), "count", 0))
+        fputc('\n', to);
+    sfs_cli_show_lost(status, 16, to);
 }
 
 int sfs_cli_attention(const struct sfs_value *answer)

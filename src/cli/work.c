@@ -22,6 +22,7 @@ static int say_done(const struct sfs_cli *cli, struct sfs_document *answer, cons
         puts(sentence);
         if (action)
             puts(action);
+        sfs_cli_show_lost(contract, 64, stdout);
     }
     sfs_document_free(answer);
     return status;
@@ -238,8 +239,7 @@ static int say_scrubbed(const struct sfs_cli *cli, struct sfs_document *answer)
     const struct sfs_value *now = sfs_value_get(sfs_value_get(root, "status"), "repairs");
     const struct sfs_value *before = sfs_value_get(sfs_value_get(root, "more"), "before");
     uint64_t repaired = sfs_value_u64(now, "extents", 0) - sfs_value_u64(before, "extents", 0);
-    uint64_t lost =
-        sfs_value_u64(now, "lost_extents", 0) - sfs_value_u64(before, "lost_extents", 0);
+    uint64_t lost = sfs_value_u64(now, "lost_extents", 0); /* as found now, however many it were before */
     int status = attention_after_wait(root);
     const char *unread = unread_of(root);
     char sentence[512];

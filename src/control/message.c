@@ -143,6 +143,21 @@ static void put_repairs(struct sfs_json *json, const char *key, const struct sca
     sfs_json_end(json);
 }
 
+static void put_lost_files(struct sfs_json *json, const struct scalefs_status *s)
+{
+    sfs_json_object(json, "lost_files");
+    sfs_json_u64(json, "count", s->lost_file_count);
+    sfs_json_array(json, "files"); /* the first of them */
+    for (size_t i = 0; i < s->lost_named; i++) {
+        sfs_json_object(json, NULL);
+        sfs_json_string(json, "path", s->lost_files[i].path);
+        sfs_json_u64(json, "bytes", s->lost_files[i].bytes);
+        sfs_json_end(json);
+    }
+    sfs_json_end(json);
+    sfs_json_end(json);
+}
+
 static void put_contract(struct sfs_json *json, const struct scalefs_status *s, const char *mounted)
 {
     sfs_json_object(json, "status");
@@ -173,6 +188,7 @@ static void put_contract(struct sfs_json *json, const struct scalefs_status *s, 
         put_task(json, &s->tasks[i]);
     sfs_json_end(json);
     put_repairs(json, "repairs", s);
+    put_lost_files(json, s);
     put_losses(json, s);
     sfs_json_object(json, "changes");
     sfs_json_bool(json, "paused", s->paused);

@@ -34,10 +34,10 @@ static int flush_for_store(void *context)
 
 static int start(struct sfs_fs *fs)
 {
+    sfs_store_set_namer(fs->store, sfs_fs_name_lost, fs);
     if (fs->options.read_only)
         return SCALEFS_OK;
     sfs_store_set_flusher(fs->store, flush_for_store, fs);
-    sfs_store_set_namer(fs->store, sfs_fs_name_lost, fs);
     int err = sfs_fs_orphans_load(fs);
     if (err)
         return err;
@@ -74,6 +74,7 @@ static void destroy(struct sfs_fs *fs)
     sfs_map_deinit(&fs->cut_first);
     sfs_map_deinit(&fs->unlinked);
     sfs_free(fs->env, fs->orphans);
+    sfs_free(fs->env, fs->lost);
     sfs_cond_deinit(&fs->settled);
     sfs_cond_deinit(&fs->work);
     sfs_cond_deinit(&fs->dirty_less);

@@ -93,5 +93,7 @@ int sfs_fs_statfs(struct sfs_fs *fs, struct scalefs_statfs *st);
  * for each. */
 int sfs_fs_check(struct sfs_fs *fs, void (*problem)(void *context, const char *text), void *context,
                  struct scalefs_check_report *report);
+/* The files that have lost data, as they were named last; how many there are in all, of which the first are given. */
+uint64_t sfs_fs_lost_files(struct sfs_fs *fs, struct scalefs_lost_file *files, size_t cap, size_t *count);
 
 #endif

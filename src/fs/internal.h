@@ -126,6 +126,12 @@ struct sfs_fs {
     } halves[SFS_FS_HALVES];
     size_t half_count;
     struct sfs_task *writer, *reaper;
+    struct sfs_fs_lost *lost; /* NULL: none was named yet (lost.c) */
+};
+
+struct sfs_fs_lost {
+    uint64_t count; /* of all; the first SCALEFS_LOST_FILES are here */
+    struct scalefs_lost_file files[SCALEFS_LOST_FILES];
 };
 
 static inline struct sfs_key sfs_fs_key(uint64_t a, uint8_t type, uint64_t b)
@@ -234,7 +240,7 @@ int sfs_fs_flush_held(struct sfs_fs *fs, struct sfs_inode *const *inodes, size_t
 int sfs_fs_flush_inode(struct sfs_fs *fs, struct sfs_inode *inode, bool tail);
 /* Everything that is dirty now. */
 int sfs_fs_flush_all(struct sfs_fs *fs);
-void sfs_fs_name_lost(void *fs, const uint64_t *ids, size_t count); /* lost.c: logs the files that use these extents */
+void sfs_fs_name_lost(void *fs, const uint64_t *ids, size_t count); /* lost.c: logs and keeps the files that use these extents */
 /* Some of it, to make room. */
 int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer);
 /* Remembers the extents that a cut left in parts; rewrites those of which too little is used. */

@@ -1,12 +1,14 @@
 /* Which files use extents that are lost: told by care when its work is done, found by one walk over the volume.
  *
- * Memory is bounded: what a part of the walk found is named before the next part. A file that is deleted or written
- * meanwhile may be missed or named once too often; it is a message, no state.
+ * All of them are logged; the first are kept in memory for whoever asks, until care tells of others. Memory is bounded: what a part
+ * of the walk found is named before the next part. A file that is deleted or written meanwhile may be missed or named though it is
+ * whole again; it is a message, no state.
  */
 #include "fs/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CHUNK_KEYS 4096u
 #define FILES_AT_ONCE 64u
@@ -21,6 +23,7 @@ struct lost_walk {
     struct sfs_key last;
     struct loss files[FILES_AT_ONCE];
     size_t file_count;
+    struct sfs_fs_lost *named;
 };
 
 static int by_number(const void *a, const void *b)
@@ -46,18 +49,36 @@ static bool look(void *context, struct sfs_key key, const uint8_t *value, uint32
     return --w->left > 0 && w->file_count < FILES_AT_ONCE;
 }
 
-static void tell(struct lost_walk *w)
+static void keep(struct sfs_fs_lost *named, const struct loss *f, const char *path)
+{
+    if (named->count++ >= SCALEFS_LOST_FILES)
+        return;
+    struct scalefs_lost_file *to = &named->files[named->count - 1];
+    size_t len = strlen(path), room = sizeof to->path - 1;
+    *to = (struct scalefs_lost_file){.ino = f->ino, .offset = f->offset, .bytes = f->bytes};
+    if (len <= room)
+        memcpy(to->path, path, len);
+    else /* its end says more */
+        snprintf(to->path, sizeof to->path, "...%s", path + len - (room - 3));
+}
+
+/* All that were found; the last one stays when more of it may come. */
+static void tell(struct lost_walk *w, bool more)
 {
     char path[4096];
-    for (size_t i = 0; i < w->file_count; i++) {
+    size_t left = more && w->file_count ? 1 : 0;
+    for (size_t i = 0; i + left < w->file_count; i++) {
         const struct loss *f = &w->files[i];
-        if (sfs_fs_path_of(w->fs, f->ino, path, sizeof path) != SCALEFS_OK)
-            snprintf(path, sizeof path, "?");
+        if (sfs_fs_path_of(w->fs, f->ino, path, sizeof path) != SCALEFS_OK || path[0] != '/')
+            snprintf(path, sizeof path, "(inode %llu)", (unsigned long long)f->ino);
         sfs_log(w->fs->env, SFS_LOG_ERROR, "fs", SCALEFS_E_CORRUPT,
                 "%s (inode %llu) has lost %llu bytes, the first of them at %llu", path, (unsigned long long)f->ino,
                 (unsigned long long)f->bytes, (unsigned long long)f->offset);
+        keep(w->named, f, path);
     }
-    w->file_count = 0;
+    if (left)
+        w->files[0] = w->files[w->file_count - 1];
+    w->file_count = left;
 }
 
 static bool stops(struct sfs_fs *fs)
@@ -68,24 +89,48 @@ static bool stops(struct sfs_fs *fs)
     return stop;
 }
 
-void sfs_fs_name_lost(void *context, const uint64_t *ids, size_t count)
+static void walk(struct lost_walk *w)
 {
-    struct lost_walk *w = sfs_zalloc(((struct sfs_fs *)context)->env, sizeof *w);
     struct sfs_key from = {0, 0, 0}, to = {UINT64_MAX, 0xff, UINT64_MAX};
-    if (!w)
-        return;
-    w->fs = context;
-    w->ids = ids;
-    w->count = count;
-    bool more = true;
+    bool more = w->count > 0;
     while (more && !stops(w->fs)) {
         w->left = CHUNK_KEYS;
         int err = sfs_tree_scan(w->fs->store, w->fs->volume, from, to, look, w);
         more = !err && (w->left == 0 || w->file_count == FILES_AT_ONCE);
-        tell(w);
+        tell(w, more);
         from = w->last;
         if (++from.b == 0 && ++from.type == 0)
             from.a++;
     }
-    sfs_free(w->fs->env, w);
+}
+
+void sfs_fs_name_lost(void *context, const uint64_t *ids, size_t count)
+{
+    struct sfs_fs *fs = context;
+    struct lost_walk *w = sfs_zalloc(fs->env, sizeof *w);
+    struct sfs_fs_lost *named = sfs_zalloc(fs->env, sizeof *named);
+    if (w && named) {
+        *w = (struct lost_walk){.fs = fs, .ids = ids, .count = count, .named = named};
+        walk(w);
+        sfs_mutex_lock(&fs->mutex);
+        struct sfs_fs_lost *before = fs->lost;
+        fs->lost = named;
+        sfs_mutex_unlock(&fs->mutex);
+        named = before;
+    }
+    sfs_free(fs->env, named);
+    sfs_free(fs->env, w);
+}
+
+uint64_t sfs_fs_lost_files(struct sfs_fs *fs, struct scalefs_lost_file *files, size_t cap, size_t *count)
+{
+    sfs_mutex_lock(&fs->mutex);
+    uint64_t all = fs->lost ? fs->lost->count : 0;
+    *count = all < SCALEFS_LOST_FILES ? (size_t)all : SCALEFS_LOST_FILES;
+    if (*count > cap)
+        *count = cap;
+    if (*count)
+        memcpy(files, fs->lost->files, *count * sizeof *files);
+    sfs_mutex_unlock(&fs->mutex);
+    return all;
 }

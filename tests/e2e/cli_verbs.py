@@ -26,7 +26,7 @@ def contract(s):
             if type(v) is not int or v < 0:
                 raise AssertionError(f"{v!r} is no number of bytes")
 
-    keys(s, "pool", "config", "capacity", "disks", "tasks", "repairs", "losses", "changes")
+    keys(s, "pool", "config", "capacity", "disks", "tasks", "repairs", "lost_files", "losses", "changes")
     keys(s["pool"], "name", "uuid", "state", "mounted", "action")
     if s["pool"]["state"] not in ("healthy", "degraded", "suspended", "damaged"):
         raise AssertionError(s["pool"])
