@@ -64,7 +64,8 @@ int sfs_batch_begin(struct sfs_store *s, unsigned temperature, struct sfs_batch 
     b->s = s;
     b->temperature = temperature;
     sfs_store_lock(s);
-    s->asked += temperature == 0;
+    if (temperature == 0)
+        s->asked_ns = sfs_now_ns(s->env);
     b->compression = s->pool->config.compression;
     b->level = s->pool->config.zstd_level;
     b->record = s->pool->config.record_bytes;

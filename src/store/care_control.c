@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define OTHERS_NS 200000000ull /* whoever asked so short ago is there */
+#define OTHERS_NS 50000000ull /* whoever asked so short ago is there */
 #define OTHERS_SHARE 2u        /* others get so many times what a change took */
 #define OTHERS_MAX_NS 1000000000ull
 
@@ -254,22 +254,16 @@ int sfs_care_cancel(struct sfs_store *s, unsigned task, struct scalefs_error_inf
 
 /* --- pace --- */
 
-/* locked */
-static bool others(struct sfs_care *care)
+/* Was something asked for in the last `ns`, or only just before? locked */
+static bool others(const struct sfs_store *s, uint64_t ns)
 {
-    struct sfs_store *s = care->s;
-    uint64_t now = sfs_now_ns(s->env);
-    if (s->asked != care->pace_asked) {
-        care->pace_asked = s->asked;
-        care->pace_others_ns = now;
-    }
-    return care->pace_others_ns && now - care->pace_others_ns < OTHERS_NS;
+    return s->asked_ns && sfs_now_ns(s->env) - s->asked_ns < ns + OTHERS_NS;
 }
 
 bool sfs_care_others(struct sfs_care *care)
 {
     sfs_store_lock(care->s);
-    bool there = others(care);
+    bool there = others(care->s, 0);
     sfs_store_unlock(care->s);
     return there;
 }
@@ -290,7 +284,7 @@ void sfs_care_pace(struct sfs_care *care, uint64_t bytes, uint64_t began_ns)
         sfs_store_unlock(s);
         return;
     }
-    if (others(care))
+    if (others(s, took)) /* who has waited ever since counts, too */
         until += took * OTHERS_SHARE < OTHERS_MAX_NS ? took * OTHERS_SHARE : OTHERS_MAX_NS;
     if (rate) {
         if (care->pace_ns < now - (took < now ? took : now))

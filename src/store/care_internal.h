@@ -121,8 +121,6 @@ struct sfs_care {
     uint64_t balance_left, balance_at;  /* what is to be moved for evenness, and the commit after which that was found */
     bool balance_known;
     uint64_t pace_ns;       /* until then the rate is used up */
-    uint64_t pace_asked;    /* the store's count of what users asked, when we looked last */
-    uint64_t pace_others_ns; /* when others were seen last */
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
     struct sfs_map lost_ids; /* the extents that are known to be lost (care_lost.c) */

@@ -111,7 +111,7 @@ struct sfs_store {
     size_t dead_count, dead_cap;
 
     /* checkpoints */
-    uint64_t asked;    /* rises with all that users read and write */
+    uint64_t asked_ns; /* when users read or wrote something last */
     uint64_t applied;  /* rises with every transaction */
     uint64_t durable;  /* all transactions up to this one are durable */
     bool checkpointing;

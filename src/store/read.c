@@ -381,7 +381,7 @@ static int gather(struct sfs_store *s, struct sfs_read *reads, size_t count, str
     struct sfs_need need;
     sfs_need_init(&need);
     sfs_store_lock(s);
-    s->asked++;
+    s->asked_ns = sfs_now_ns(s->env);
     for (size_t i = 0; i < count;) {
         int err = sfs_extents_get(s, &need, reads[i].id, &work[i].e);
         if (err == SCALEFS_E_NEED_NODE) {

@@ -628,6 +628,30 @@ static void a_rate_is_kept(void)
     world_deinit(&w);
 }
 
+/* Who asked for something a while ago does not slow a change that begins now. */
+static void ask_and_wait(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = open_store(w, 15, true);
+    write_some(w, s, c, 3);
+    sfs_task_sleep(w->env, 300000000);
+    NEED(w, !sfs_care_others(s->care));
+    verify_all(w, s, c);
+    NEED(w, sfs_care_others(s->care));
+    sfs_task_sleep(w->env, 300000000);
+    NEED(w, !sfs_care_others(s->care));
+    sync_and_close(w, s);
+}
+
+static void who_asked_before_is_not_there(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 4, 1);
+    live(&w, ask_and_wait, &c);
+    world_deinit(&w);
+}
+
 /* --- refusals --- */
 
 static void refuse(struct world *w, struct sfs_store *s, int err, int want, const struct scalefs_error_info *info, const char *word)
@@ -687,6 +711,7 @@ int main(int argc, char **argv)
     RUN(what_is_new_is_safe_while_changes_wait);
     RUN(changes_are_taken_back);
     RUN(a_rate_is_kept);
+    RUN(who_asked_before_is_not_there);
     RUN(too_much_is_refused);
     return TEST_END();
 }
