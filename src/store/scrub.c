@@ -31,8 +31,9 @@ static int change(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scal
 {
     struct sfs_pool *pool = s->pool;
     struct sfs_task_record *r = &pool->scrub;
-    if (pool->read_only)
-        return sfs_refuse(info, SCALEFS_E_ROFS, "The pool is open for reading only.");
+    int err = sfs_wish_may(pool, info);
+    if (err)
+        return err;
     if (verb != SCALEFS_SCRUB_START && !r->id)
         return sfs_refuse(info, SCALEFS_E_NOENT, "No scrub is running. Start one with `scalefs scrub %s`.",
                           pool->config.name);
@@ -70,12 +71,21 @@ static int change(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scal
 int sfs_care_scrub(struct sfs_store *s, enum scalefs_scrub_verb verb, struct scalefs_error_info *info)
 {
     sfs_store_lock(s);
+    struct sfs_task_record before = s->pool->scrub;
     int err = change(s, verb, info);
     sfs_store_unlock(s);
     if (err)
         return err;
     err = sfs_checkpoint(s, false, false, true);
-    return err ? sfs_refuse(info, err, "It could not be recorded: %s.", scalefs_error_text(err)) : SCALEFS_OK;
+    if (!err)
+        return SCALEFS_OK;
+    sfs_store_lock(s); /* as if it had not been asked for; what was read meanwhile is read again */
+    s->pool->scrub = before;
+    s->pool->config_dirty = true;
+    if (s->care)
+        sfs_scrub_forget(s->care);
+    sfs_store_unlock(s);
+    return sfs_refuse(info, err, "It could not be recorded: %s.", scalefs_error_text(err));
 }
 
 /* --- its work --- */
