@@ -45,7 +45,7 @@ static int begin(struct scalefs_pool *pool, const void *argument, struct scalefs
         info->error = 0;
     if (!pool || !argument)
         return sfs_api_explain(info, SCALEFS_E_INVAL);
-    return pool->read_only ? sfs_api_explain(info, SCALEFS_E_ROFS) : SCALEFS_OK;
+    return pool->read_only ? sfs_api_read_only(pool, info) : SCALEFS_OK;
 }
 
 static bool is_online(struct scalefs_pool *pool, uint16_t index)
@@ -115,7 +115,8 @@ int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t
     for (; opened < count && !err; opened += !err) {
         const char *path = paths[opened];
         if (!sfs_api_member(pool, path, &member, &why) && is_online(pool, member))
-            err = sfs_refuse(info, SCALEFS_E_EXIST, "%s is disk %u of this pool already.", path, member);
+            err = sfs_refuse(info, SCALEFS_E_EXIST, "%s is disk %u of this pool already. Name a disk that is not in it.",
+                             path, member);
         else
             err = sfs_api_new_disk(pool->env, path, file_bytes, force, &disks[opened], &created[opened], info);
     }

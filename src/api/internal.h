@@ -33,6 +33,9 @@ void sfs_api_env_close(struct sfs_env *env);
 /* The error's own sentence, when nothing better was said. */
 int sfs_api_explain(struct scalefs_error_info *info, int error);
 
+/* ROFS, with a sentence that says what would work. */
+int sfs_api_read_only(const struct scalefs_pool *pool, struct scalefs_error_info *info);
+
 /* --- the search for disks (search.c)
  * ------------------------------------------------------------------ */
 struct sfs_api_disk {

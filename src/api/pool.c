@@ -183,6 +183,13 @@ int scalefs_fs_get(struct scalefs_pool *pool, struct scalefs_fs **fs)
     return SCALEFS_OK;
 }
 
+int sfs_api_read_only(const struct scalefs_pool *pool, struct scalefs_error_info *info)
+{
+    return sfs_refuse(info, SCALEFS_E_ROFS,
+                      "The pool \"%s\" is open for reading only, so it cannot be changed. Unmount it, and mount it without "
+                      "--read-only.", pool->pool->config.name);
+}
+
 /* --- settings
  * ------------------------------------------------------------------------------------------------
  */
@@ -308,7 +315,7 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
     if (!pool || !key || !value)
         return sfs_api_explain(info, SCALEFS_E_INVAL);
     if (pool->read_only)
-        return sfs_api_explain(info, SCALEFS_E_ROFS);
+        return sfs_api_read_only(pool, info);
     if (!strcmp(key, "failover") || !strcmp(key, "optimize"))
         return sfs_api_explain(info, set_layout(pool, key, value, info));
     if (!strcmp(key, "rate"))

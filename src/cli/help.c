@@ -3,6 +3,30 @@
 
 #include <string.h>
 
+static void put_verb(struct sfs_json *json, const struct sfs_cli_verb *v)
+{
+    sfs_json_object(json, NULL);
+    sfs_json_string(json, "verb", v->name);
+    sfs_json_string(json, "usage", v->usage);
+    sfs_json_string(json, "summary", v->summary);
+    sfs_json_string(json, "help", v->help);
+    sfs_json_string(json, "example", v->example);
+    sfs_json_end(json);
+}
+
+static int print_as_json(const struct sfs_cli_verb *only)
+{
+    struct sfs_json json;
+    sfs_json_init(&json, NULL);
+    sfs_json_object(&json, NULL);
+    sfs_json_array(&json, "verbs");
+    for (const struct sfs_cli_verb *v = sfs_cli_verbs(); v->name; v++)
+        if (!only || v == only)
+            put_verb(&json, v);
+    sfs_json_end(&json);
+    return sfs_cli_print_json(&json, SFS_CLI_DONE);
+}
+
 static int print_verbs(void)
 {
     struct sfs_cli_table t;
@@ -24,11 +48,13 @@ int sfs_cli_help(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
     const struct sfs_cli_verb *verb = args->count ? sfs_cli_find_verb(args->words[0]) : NULL;
     if (!args->count)
-        return print_verbs();
+        return cli->json ? print_as_json(NULL) : print_verbs();
     if (!verb && sfs_cli_not_yet(cli, args->words[0]))
         return SFS_CLI_FAILED;
     if (!verb)
         return sfs_cli_usage(cli, "There is no verb \"%s\".", args->words[0]);
+    if (cli->json)
+        return print_as_json(verb);
     printf("%s\n\n%s: %s\n", verb->usage, verb->name, verb->summary);
     if (verb->help[0])
         printf("\n%s", verb->help);

@@ -76,6 +76,33 @@ static void on_found(void *context, const struct scalefs_found_pool *found)
     add_uuid(context, found->uuid);
 }
 
+/* One document of all of them. A pool that cannot be asked is told of on standard error, and left out. */
+static int print_all(struct sfs_cli *cli, const struct uuids *u)
+{
+    struct sfs_cli one = *cli;
+    struct sfs_json json;
+    int status = SFS_CLI_DONE;
+    one.json = false; /* what it refuses is no document of its own */
+    sfs_json_init(&json, NULL);
+    sfs_json_object(&json, NULL);
+    sfs_json_array(&json, "pools");
+    for (size_t i = 0; i < u->count; i++) {
+        struct sfs_document *answer;
+        int asked = ask_status(&one, u->texts[i], &answer);
+        const struct sfs_value *root = asked ? NULL : sfs_document_root(answer), *contract = sfs_value_get(root, "status");
+        if (contract) {
+            sfs_value_put(&json, NULL, contract);
+            asked = sfs_cli_attention(root);
+        }
+        if (asked == SFS_CLI_FAILED || status == SFS_CLI_DONE)
+            status = asked;
+        if (root)
+            sfs_document_free(answer);
+    }
+    sfs_json_end(&json);
+    return sfs_cli_print_json(&json, status);
+}
+
 static int status_of_all(struct sfs_cli *cli)
 {
     struct uuids u = {0};
@@ -87,9 +114,11 @@ static int status_of_all(struct sfs_cli *cli)
         info.error = SCALEFS_E_NOMEM;
     if (info.error)
         status = sfs_cli_failed(cli, &info);
+    else if (cli->json)
+        status = print_all(cli, &u);
     else if (!u.count)
         puts("No pool can be seen. Folders with file-backed disks are named in SCALEFS_PATH.");
-    for (size_t i = 0; !info.error && i < u.count; i++) {
+    for (size_t i = 0; !info.error && !cli->json && i < u.count; i++) {
         if (i)
             putchar('\n');
         int one = status_of(cli, u.texts[i]);
@@ -112,9 +141,6 @@ int sfs_cli_status(struct sfs_cli *cli, const struct sfs_cli_args *args)
     if (watch && cli->json)
         return sfs_cli_usage(cli,
                              "--watch shows a status again and again; --json prints one document.");
-    if (!args->count && cli->json)
-        return sfs_cli_usage(cli,
-                             "--json needs the pool to be named. `scalefs list --json` shows all.");
     for (;;) {
         if (watch && cli->terminal)
             fputs("\033[H\033[2J", stdout);

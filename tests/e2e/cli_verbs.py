@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from lib_cli import NOBODY, Folder, have_root, holders, servers
+from lib_cli import NOBODY, Folder, Mounted, have_root, holders
 from lib_pool import MIB, SCALEFS, case, equal, finish, have_fuse, noise, skip, wait_for_end, wait_until_free
 
 KINDS = {"rebuild", "remove", "replace", "rebalance", "convert", "resize", "compact", "scrub"}
@@ -50,44 +50,6 @@ def contract(s):
     return s
 
 
-class Mounted:
-    """A pool that is mounted while the body runs."""
-
-    def __init__(self, folder, name, *options):
-        self.folder, self.name, self.options = folder, name, options
-        self.point = folder.at("mnt")
-
-    def __enter__(self):
-        os.makedirs(self.point, exist_ok=True)
-        self.folder.good("mount", self.name, self.point, *self.options)
-        return self
-
-    def __exit__(self, *why):
-        if os.path.ismount(self.point):
-            self.folder.good("unmount", self.point)
-
-    def write(self, name, data):
-        with open(os.path.join(self.point, name), "wb") as g:
-            g.write(data)
-            g.flush()
-            os.fsync(g.fileno())
-
-    def read(self, name):
-        with open(os.path.join(self.point, name), "rb") as g:
-            return g.read()
-
-    def server(self):
-        pid, = servers(self.point)
-        return pid
-
-    def crash(self):
-        """kill -9, and the mount taken away as after a start of the computer."""
-        server = self.server()
-        os.kill(server, signal.SIGKILL)
-        wait_for_end(server)
-        self.folder.good("unmount", self.point)
-
-
 # --- without a mount ---
 
 def help_and_version():
@@ -97,8 +59,10 @@ def help_and_version():
         told = f.good("help", verb)
         equal(told, f.good(verb, "--help"), verb)
         equal(told, f.good(verb, "-h"), verb)
-        if not told.startswith(f"scalefs {verb}"):
+        if not told.startswith(f"scalefs {verb}") or not re.search(rf"^For example:\n  scalefs {verb}\b", told, re.M):
             raise AssertionError(told)
+        entry, = f.json("help", verb)["verbs"]
+        equal((entry["verb"], entry["usage"] + "\n" in told, entry["example"] in told), (verb, True, True), "help as JSON")
     equal(f.good("--help"), text)
     v = f.json("version")
     equal(v["version"] in f.good("version"), True)
@@ -276,6 +240,9 @@ def status_of_a_mounted_pool():
         if f"mounted    {m.point}" not in text or "GiB" not in text and "MiB" not in text:
             raise AssertionError(text)
     equal(f.json("status", "tank")["pool"]["mounted"], None)
+    f.pool("attic", 2, 1, start=5)
+    equal(sorted(contract(p)["pool"]["name"] for p in json.loads(f.run("status", "--json").stdout)["pools"] if p["pool"]["name"] in ("attic", "tank")),
+          ["attic", "tank"], "pools that status shows when none is named")
 
 
 def work_on_a_mounted_pool():

@@ -5,11 +5,12 @@ import hashlib
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import zlib
 
-from lib_pool import MIB, SCALEFS, SCRATCH, equal
+from lib_pool import MIB, SCALEFS, SCRATCH, equal, wait_for_end
 
 NOBODY = 65534
 
@@ -162,6 +163,44 @@ def servers(mount_point):
         except OSError:
             pass
     return found
+
+
+class Mounted:
+    """A pool that is mounted while the body runs."""
+
+    def __init__(self, folder, name, *options):
+        self.folder, self.name, self.options = folder, name, options
+        self.point = folder.at("mnt")
+
+    def __enter__(self):
+        os.makedirs(self.point, exist_ok=True)
+        self.folder.good("mount", self.name, self.point, *self.options)
+        return self
+
+    def __exit__(self, *why):
+        if os.path.ismount(self.point):
+            self.folder.good("unmount", self.point)
+
+    def write(self, name, data):
+        with open(os.path.join(self.point, name), "wb") as g:
+            g.write(data)
+            g.flush()
+            os.fsync(g.fileno())
+
+    def read(self, name):
+        with open(os.path.join(self.point, name), "rb") as g:
+            return g.read()
+
+    def server(self):
+        pid, = servers(self.point)
+        return pid
+
+    def crash(self):
+        """kill -9, and the mount taken away as after a start of the computer."""
+        server = self.server()
+        os.kill(server, signal.SIGKILL)
+        wait_for_end(server)
+        self.folder.good("unmount", self.point)
 
 
 def wrong_usage(folder, *args):
