@@ -73,6 +73,7 @@ struct sfs_scrub {
     bool begun;   /* what follows is of the scrub that is recorded */
     bool missing; /* that it waits was told to the log */
     uint32_t group, row;
+    uint64_t generation; /* of that group; 0: it is as recorded */
     uint64_t lost, group_lost;
     uint64_t heads[SFS_DISKS_MAX / 64]; /* looked at; bits by slot */
     struct sfs_scrub_missed *missed;    /* by number of the group */

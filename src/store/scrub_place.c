@@ -51,6 +51,7 @@ static void begin(struct sfs_care *care)
     care->scrub.begun = true;
     care->scrub.group = r->group;
     care->scrub.row = r->row;
+    care->scrub.generation = 0;
     care->scrub.lost = r->lost;
     care->scrub.group_lost = 0;
 }
@@ -65,9 +66,11 @@ static struct sfs_group *next_by_number(struct sfs_pool *pool, struct sfs_scrub 
         p->group = EVERYWHERE;
         return NULL;
     }
-    if (from != p->group)
+    uint64_t generation = pool->groups[from]->record.generation;
+    if (from != p->group || (p->generation && p->generation != generation)) /* another one has that number by now */
         p->row = 0;
     p->group = from;
+    p->generation = generation;
     return pool->groups[from];
 }
 

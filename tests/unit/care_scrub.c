@@ -528,6 +528,37 @@ static void does_not_look_for_nodes_that_are_not_written(void)
     world_deinit(&w);
 }
 
+/* --- numbers that are given again --- */
+
+static void another_group(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_scrub_piece piece;
+    take_care(w, s);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    sfs_store_lock(s);
+    NEED(w, sfs_scrub_next(s->care, &piece) && piece.row == 0);
+    struct sfs_group *g = sfs_group_of(s->pool, piece.g.group);
+    MUST(w, sfs_scrub_did(s->care, &piece, 1, 0));
+    NEED(w, sfs_scrub_next(s->care, &piece) && piece.row == 1);
+    g->record.generation += 1000; /* as if it had been freed, and its number given to another one */
+    NEED(w, sfs_scrub_next(s->care, &piece) && piece.g.group == g->record.group && piece.row == 0);
+    g->record.generation -= 1000;
+    sfs_store_unlock(s);
+    sync_and_close(w, s);
+}
+
+static void begins_at_the_first_row_of_another_group(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3);
+    live(&w, another_group, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -537,6 +568,7 @@ int main(int argc, char **argv)
     RUN(reads_what_was_absent);
     RUN(a_damaged_label_is_mended_at_opening);
     RUN(pauses_and_goes_on_after_an_opening);
+    RUN(begins_at_the_first_row_of_another_group);
     RUN(takes_nothing_for_wrong_while_others_write);
     RUN(leaves_headers_alone_that_are_being_written);
     RUN(does_not_look_for_nodes_that_are_not_written);
