@@ -351,9 +351,9 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
     *best = -1;
     uint64_t txn;
     int err = find_batch(s, g, at, length, &txn);
+    uint32_t unit = sfs_group_unit(g);
     if (err)
         return err;
-    uint32_t unit = sfs_group_unit(g);
     *length = (*length + unit - 1) / unit * unit;
     err = sfs_row_read(s->pool, g->group, (uint32_t)(at / unit), *length / unit, im);
     for (unsigned c = 0; !err && c < 1u + g->m && *best < 0; c++)
@@ -416,4 +416,64 @@ int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, ui
         err = SCALEFS_OK;
     }
     return err;
+}
+
+/* --- whole groups --- */
+
+#define CHUNK_ROWS 128u
+
+struct walk {
+    struct sfs_care *care;
+    const struct sfs_group_record *g;
+    struct sfs_care_fix *fix;
+};
+
+static int fix_row(void *context, uint32_t row, uint32_t count)
+{
+    SFS_ASSERT(count == 1);
+    struct walk *w = context;
+    return sfs_care_fix_row(w->care, w->g, row, w->fix);
+}
+
+static int fix_rows(struct walk *w, uint64_t since, int (*between)(struct sfs_care *, uint64_t))
+{
+    struct sfs_care *care = w->care;
+    const struct sfs_group_record *g = w->g;
+    struct sfs_row_state *states = NULL;
+    int err = sfs_care_states(care->s, g, &states);
+    if (err)
+        return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
+    uint32_t rows[CHUNK_ROWS];
+    for (uint32_t row = 0; row < g->rows && !err;) {
+        size_t count = 0;
+        /* When the nodes of system groups were written is not kept: all of them are looked at. */
+        for (; row < g->rows && count < CHUNK_ROWS; row++)
+            if (states[row].live && (states[row].txn > since || g->class == SFS_CLASS_SYSTEM))
+                rows[count++] = row;
+        struct sfs_care_sweep sweep = {.care = care, .group = g, .rows = rows, .each = fix_row, .context = w};
+        err = sfs_care_sweep(&sweep, 0, count);
+        if (!err)
+            err = between(care, count * (uint64_t)sfs_group_unit(g));
+    }
+    sfs_free(care->s->env, states);
+    return err;
+}
+
+static int fix_batches(struct walk *w, uint64_t end, int (*between)(struct sfs_care *, uint64_t))
+{
+    int err = SCALEFS_OK;
+    for (uint64_t at = 0; at < end && !err;) {
+        uint64_t before = at;
+        err = sfs_care_fix_log(w->care, w->g, &at, w->fix->strict, w->fix);
+        if (!err)
+            err = between(w->care, at - before);
+    }
+    return err;
+}
+
+int sfs_care_fix_since(struct sfs_care *care, const struct sfs_group_record *g, uint64_t since, uint64_t end,
+                       int (*between)(struct sfs_care *care, uint64_t bytes), struct sfs_care_fix *fix)
+{
+    struct walk w = {care, g, fix};
+    return g->class == SFS_CLASS_LANDING ? fix_batches(&w, end, between) : fix_rows(&w, since, between);
 }

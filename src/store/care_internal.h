@@ -292,6 +292,10 @@ int sfs_care_fix_row(struct sfs_care *care, const struct sfs_group_record *g, ui
 /* Verifies the batch at *at of a log, or passes over a block that begins none; moves *at on. `quiet`: nobody writes the log any
  * more, so what is no batch may be a lost one, and what nothing refers to is mended, too. */
 int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix);
+/* The same for all rows of a group that were written after `since`, or for a log up to `end`; the group is held. Of a log `strict` means that
+ * nobody writes it. `between` is called now and then, with the bytes of one column since the last time; its error ends it. */
+int sfs_care_fix_since(struct sfs_care *care, const struct sfs_group_record *g, uint64_t since, uint64_t end,
+                       int (*between)(struct sfs_care *care, uint64_t bytes), struct sfs_care_fix *fix);
 /* The header of a column is written again; of a sequential group that cannot be: all that lives in it goes elsewhere. */
 int sfs_care_mend_header(struct sfs_store *s, const struct sfs_group_record *g, unsigned c);
 /* The copy of an image of one node that is the right one, or -1. */

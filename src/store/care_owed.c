@@ -11,14 +11,6 @@
 
 #include <stdio.h>
 
-#define CHUNK_ROWS 128u
-
-struct pass {
-    struct sfs_care *care;
-    struct sfs_group_record g;
-    struct sfs_care_fix fix;
-};
-
 static struct sfs_member *behind(struct sfs_pool *pool, const struct sfs_care *care)
 {
     for (unsigned i = 0; i < pool->member_count; i++) {
@@ -76,64 +68,21 @@ static struct sfs_group *next_group(struct sfs_care *care, const struct sfs_memb
     return best;
 }
 
-static int fix_row(void *context, uint32_t row, uint32_t count)
+static int between(struct sfs_care *care, uint64_t bytes)
 {
-    SFS_ASSERT(count == 1);
-    struct pass *p = context;
-    return sfs_care_fix_row(p->care, &p->g, row, &p->fix);
+    sfs_care_moved(care, bytes, 0);
+    return sfs_care_breathe(care);
 }
 
-static int pay_rows(struct pass *p, uint64_t flushed)
-{
-    struct sfs_care *care = p->care;
-    struct sfs_row_state *states = NULL;
-    int err = sfs_care_states(care->s, &p->g, &states);
-    if (err)
-        return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
-    uint32_t *rows = sfs_alloc(care->s->env, (size_t)p->g.rows * sizeof *rows);
-    size_t count = 0;
-    err = rows ? SCALEFS_OK : SCALEFS_E_NOMEM;
-    /* When the nodes of system groups were written is not kept: all of them are looked at. */
-    for (uint32_t row = 0; !err && row < p->g.rows; row++)
-        if (states[row].live && (states[row].txn > flushed || p->g.class == SFS_CLASS_SYSTEM))
-            rows[count++] = row;
-    struct sfs_care_sweep sweep = {.care = care, .group = &p->g, .rows = rows, .each = fix_row, .context = p};
-    for (size_t from = 0; from < count && !err; from += CHUNK_ROWS) {
-        size_t to = count - from < CHUNK_ROWS ? count : from + CHUNK_ROWS;
-        err = sfs_care_sweep(&sweep, from, to);
-        sfs_care_moved(care, (uint64_t)(to - from) * sfs_group_unit(&p->g), 0);
-        if (!err)
-            err = sfs_care_breathe(care);
-    }
-    sfs_free(care->s->env, rows);
-    sfs_free(care->s->env, states);
-    return err;
-}
-
-/* The log as far as it is written; held, so that its group stays. */
-static int pay_log(struct pass *p, uint64_t end)
-{
-    struct sfs_care *care = p->care;
-    int err = SCALEFS_OK;
-    for (uint64_t at = 0; at < end && !err;) {
-        uint64_t before = at;
-        err = sfs_care_fix_log(care, &p->g, &at, false, &p->fix);
-        sfs_care_moved(care, at - before, 0);
-        if (!err && sfs_care_stops(care))
-            err = SCALEFS_E_CANCELED;
-    }
-    return err;
-}
-
-static int pay_headers(struct pass *p, uint16_t member)
+static int pay_headers(struct sfs_store *s, const struct sfs_group_record *g, uint16_t member)
 {
     int err = SCALEFS_OK;
-    for (unsigned c = 0; c < (unsigned)p->g.k + p->g.m && !err; c++) {
-        if (p->g.columns[c].disk != member)
+    for (unsigned c = 0; c < (unsigned)g->k + g->m && !err; c++) {
+        if (g->columns[c].disk != member)
             continue;
-        int r = sfs_column_check_header(p->care->s->pool, &p->g, c);
+        int r = sfs_column_check_header(s->pool, g, c);
         if (r == SCALEFS_E_CORRUPT || r == SCALEFS_E_IO)
-            err = sfs_care_mend_header(p->care->s, &p->g, c);
+            err = sfs_care_mend_header(s, g, c);
     }
     return err;
 }
@@ -142,30 +91,24 @@ static int pay_headers(struct pass *p, uint16_t member)
 static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member, uint64_t flushed)
 {
     struct sfs_store *s = care->s;
-    struct pass *p = sfs_zalloc(s->env, sizeof *p);
-    if (!p)
-        return SCALEFS_E_NOMEM;
-    p->care = care;
-    p->g = g->record;
-    uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&g->record), bytes = sfs_care_column_live(g);
-    bool log = g->record.class == SFS_CLASS_LANDING;
+    struct sfs_group_record r = g->record;
+    struct sfs_care_fix fix = {0};
+    uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&r), bytes = sfs_care_column_live(g);
     sfs_store_unlock(s);
-    bool held = sfs_care_hold(s, &p->g);
-    int err = held ? SCALEFS_OK : SCALEFS_E_CHANGED;
+    bool held = sfs_care_hold(s, &r);
+    int err = held ? pay_headers(s, &r, member) : SCALEFS_E_CHANGED;
     if (!err)
-        err = pay_headers(p, member);
-    if (!err)
-        err = log ? pay_log(p, end) : pay_rows(p, flushed);
+        err = sfs_care_fix_since(care, &r, flushed, end, between, &fix);
     if (held)
-        sfs_care_release(s, &p->g);
+        sfs_care_release(s, &r);
     if (!err)
-        err = sfs_away_move(s, &p->g);
+        err = sfs_away_move(s, &r);
     sfs_care_count_lost(care);
     if (!err)
         sfs_care_moved(care, 0, bytes);
-    if (!err && p->fix.waits)
+    if (!err && fix.waits)
         err = SCALEFS_E_SUSPENDED;
-    if (!err && p->fix.failed)
+    if (!err && fix.failed)
         err = SCALEFS_E_IO;
     if (err == SCALEFS_E_CHANGED) /* it is gone, and so is what it owed */
         err = SCALEFS_OK;
@@ -174,10 +117,9 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
         err = sfs_vec_reserve(s->env, &care->owed.done, &care->owed.done_cap, care->owed.done_count + 1,
                               sizeof *care->owed.done);
     if (!err) {
-        care->owed.done[care->owed.done_count++] = p->g.generation;
+        care->owed.done[care->owed.done_count++] = r.generation;
         care->owed.done_bytes += bytes;
     }
-    sfs_free(s->env, p);
     return err;
 }
 

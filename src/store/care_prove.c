@@ -14,14 +14,6 @@
  */
 #include "store/care_internal.h"
 
-#define CHUNK_ROWS 128u
-
-struct proof {
-    struct sfs_care *care;
-    struct sfs_group_record g;
-    struct sfs_care_fix fix;
-};
-
 static bool was_away(struct sfs_pool *pool, const struct sfs_group *g)
 {
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
@@ -105,69 +97,34 @@ static struct sfs_group *next_group(struct sfs_care *care, bool *waiting)
     return found;
 }
 
-static int fix_row(void *context, uint32_t row, uint32_t count)
+static int between(struct sfs_care *care, uint64_t bytes)
 {
-    SFS_ASSERT(count == 1);
-    struct proof *p = context;
-    return sfs_care_fix_row(p->care, &p->g, row, &p->fix);
-}
-
-static int prove_rows(struct proof *p, uint64_t committed)
-{
-    struct sfs_care *care = p->care;
-    struct sfs_row_state *states = NULL;
-    int err = sfs_care_states(care->s, &p->g, &states);
-    if (err)
-        return err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
-    uint32_t rows[CHUNK_ROWS];
-    for (uint32_t row = 0; row < p->g.rows && !err;) {
-        size_t count = 0;
-        for (; row < p->g.rows && count < CHUNK_ROWS; row++)
-            if (states[row].live && (states[row].txn > committed || p->g.class == SFS_CLASS_SYSTEM))
-                rows[count++] = row;
-        struct sfs_care_sweep sweep = {.care = care, .group = &p->g, .rows = rows, .each = fix_row, .context = p};
-        err = sfs_care_sweep(&sweep, 0, count);
-        if (!err && sfs_care_stops(care))
-            err = SCALEFS_E_CANCELED;
-    }
-    sfs_free(care->s->env, states);
-    return err;
-}
-
-static int prove_log(struct proof *p, uint64_t end)
-{
-    int err = SCALEFS_OK;
-    for (uint64_t at = 0; at < end && !err;) {
-        err = sfs_care_fix_log(p->care, &p->g, &at, true, &p->fix);
-        if (!err && sfs_care_stops(p->care))
-            err = SCALEFS_E_CANCELED;
-    }
-    return err;
+    (void)bytes;
+    return sfs_care_stops(care) ? SCALEFS_E_CANCELED : SCALEFS_OK;
 }
 
 /* locked; gives up the lock */
 static int prove(struct sfs_care *care, struct sfs_group *g)
 {
     struct sfs_store *s = care->s;
-    struct proof p = {.care = care, .g = g->record, .fix = {.strict = true}};
-    uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&g->record), committed = s->pool->committed;
+    struct sfs_group_record r = g->record;
+    struct sfs_care_fix fix = {.strict = true};
+    uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&r), committed = s->pool->committed;
     sfs_store_unlock(s);
     care->lost_unsure = false;
-    bool held = sfs_care_hold(s, &p.g);
-    int err = !held                           ? SCALEFS_OK /* it is gone, with all that was in it */
-              : p.g.class == SFS_CLASS_LANDING ? prove_log(&p, end)
-                                               : prove_rows(&p, committed);
+    bool held = sfs_care_hold(s, &r); /* else it is gone, with all that was in it */
+    int err = held ? sfs_care_fix_since(care, &r, committed, end, between, &fix) : SCALEFS_OK;
     if (held)
-        sfs_care_release(s, &p.g);
+        sfs_care_release(s, &r);
     bool lost = sfs_care_any_lost(care);
     sfs_store_lock(s);
-    if (!err && (p.fix.waits || (lost && sfs_members_absent(s->pool)))) /* one that is absent may have it */
+    if (!err && (fix.waits || (lost && sfs_members_absent(s->pool)))) /* one that is absent may have it */
         err = SCALEFS_E_SUSPENDED;
-    if (!err && (p.fix.failed || p.fix.unsure || care->lost_unsure))
+    if (!err && (fix.failed || fix.unsure || care->lost_unsure))
         err = SCALEFS_E_IO; /* another time, perhaps */
     if ((!err && lost) || (err == SCALEFS_E_CORRUPT && !sfs_members_absent(s->pool)))
         care->proof.failed = true;
-    return err ? err : note_proved(care, p.g.generation);
+    return err ? err : note_proved(care, r.generation);
 }
 
 bool sfs_care_prove_step(struct sfs_care *care)
