@@ -344,6 +344,17 @@ static int find_batch(struct sfs_store *s, const struct sfs_group_record *g, uin
     return SCALEFS_OK;
 }
 
+/* A copy is on a disk that is absent: it may have the batch that the others lack. */
+static bool one_waits(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row)
+{
+    struct sfs_row_image im;
+    (void)sfs_row_read(s->pool, g->group, row, 1, &im);
+    bool waits = im.waits;
+    if (im.memory)
+        sfs_row_image_free(s->pool, &im);
+    return waits;
+}
+
 int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, struct sfs_row_image *im, int *best,
                         uint32_t *length)
 {
@@ -352,6 +363,8 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
     uint64_t txn;
     int err = find_batch(s, g, at, length, &txn);
     uint32_t unit = sfs_group_unit(g);
+    if (err == SCALEFS_E_NODATA && one_waits(s, g, (uint32_t)(at / unit)))
+        return SCALEFS_E_SUSPENDED;
     if (err)
         return err;
     *length = (*length + unit - 1) / unit * unit;

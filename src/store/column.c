@@ -249,8 +249,18 @@ static bool read_old(struct mover *m, uint32_t row, uint8_t *unit)
     return right;
 }
 
+/* The old column's disk is not there, and may come back: what it has of a unit that cannot be rebuilt must not be given up. */
+static bool old_waits(struct mover *m)
+{
+    sfs_store_lock(m->s);
+    const struct sfs_member *old = m->adds ? NULL : sfs_member_of(m->s->pool, m->g.columns[m->c].disk);
+    bool waits = old && !old->disk && !sfs_member_failed(old);
+    sfs_store_unlock(m->s);
+    return waits;
+}
+
 /* What can be read of a unit that cannot be verified or rebuilt goes along: some extent in it may still be whole. */
-static void salvage(struct mover *m, uint32_t row, uint8_t *unit)
+static int salvage(struct mover *m, uint32_t row, uint8_t *unit)
 {
     uint32_t size = sfs_group_unit(&m->g);
     memset(unit, 0, size);
@@ -258,7 +268,10 @@ static void salvage(struct mover *m, uint32_t row, uint8_t *unit)
         struct sfs_unit_io io = {.at = m->g.columns[m->c], .row = row, .skip = at, .len = SFS_BLOCK, .buf = unit + at};
         if (sfs_units_run(m->s->pool, &m->g, &io, 1) != SCALEFS_OK)
             memset(unit + at, 0, SFS_BLOCK);
+        if (io.result == SCALEFS_E_GONE)
+            return SCALEFS_E_SUSPENDED;
     }
+    return old_waits(m) ? SCALEFS_E_SUSPENDED : SCALEFS_OK;
 }
 
 /* The unit of the moving column in a right image. */
@@ -290,9 +303,8 @@ static int make_unit(struct mover *m, uint32_t row, uint8_t *unit)
     if (err == SCALEFS_OK) {
         unit_of(m, &im, unit);
     } else if (err == SCALEFS_E_CORRUPT) {
-        salvage(m, row, unit);
+        err = salvage(m, row, unit);
         sfs_care_note_lost(m->care, m->g.group, row_start(m, row), sfs_group_row_bytes(&m->g));
-        err = SCALEFS_OK;
     }
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
@@ -334,6 +346,8 @@ static int move_node(void *context, uint32_t row, uint32_t count)
         m->copied[row] = !err;
     } else if (!m->alone) {
         err = SCALEFS_OK; /* perhaps it was written anew just now: looked at again when nobody writes */
+    } else if (im.waits) {
+        err = SCALEFS_E_SUSPENDED; /* an absent disk may have it */
     } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT) {
         err = SCALEFS_OK;
         if (!sfs_care_node_gone(m->care, place, m->g.class) && im.memory && !m->adds && !(im.missing >> m->c & 1))
@@ -360,8 +374,9 @@ static int move_batch(struct mover *m, uint64_t *at)
         sfs_care_note_lost(m->care, m->g.group, *at, length);
         err = block ? SCALEFS_OK : SCALEFS_E_NOMEM;
         for (uint32_t done = 0; !err && done < length; done += unit) {
-            salvage(m, row + done / unit, block);
-            err = write_unit(m, row + done / unit, 1, block);
+            err = salvage(m, row + done / unit, block);
+            if (!err)
+                err = write_unit(m, row + done / unit, 1, block);
         }
         sfs_buffer_put(s, block, SFS_BLOCK);
     }

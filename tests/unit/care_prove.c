@@ -2,6 +2,7 @@
  * goes on only when everything that lives is there. See also care_owed.c. */
 #include "care_fixture.h"
 #include "pool/internal.h"
+#include "store/move.h"
 
 enum { DISKS = 2 };
 
@@ -36,16 +37,21 @@ static void comes_back(struct world *w, struct sfs_store *s, uint16_t index)
     MUST(w, sfs_member_online(s->pool, disk, &info));
 }
 
-static void run(void (*test)(struct world *, void *))
+static void run_on(unsigned disks, void (*test)(struct world *, void *))
 {
     struct world w;
     struct content c = {{0}, 0, 0, 0, "", 0};
     world_init(&w, test_seed());
-    add_disks(&w, DISKS, 96 * MIB);
+    add_disks(&w, disks, 96 * MIB);
     live(&w, fill_pool, &c);
     live(&w, test, &c);
     live(&w, sound, &c);
     world_deinit(&w);
+}
+
+static void run(void (*test)(struct world *, void *))
+{
+    run_on(DISKS, test);
 }
 
 /* --- nodes of the map and the space tree --- */
@@ -322,26 +328,33 @@ static void what_cannot_be_put_back_is_tried_again(void)
 
 /* --- what only an absent disk has --- */
 
+/* A live row of data, and where its units stand. */
+static void live_row(struct world *w, struct sfs_store *s, struct sfs_group_record *g, uint32_t *row, struct sfs_target *targets)
+{
+    struct sfs_group *data = NULL;
+    for (uint32_t i = 0; i < s->pool->group_cap && !data; i++)
+        if (s->pool->groups[i] && s->pool->groups[i]->record.class == SFS_CLASS_DATA && s->pool->groups[i]->count.live)
+            data = s->pool->groups[i];
+    NEED(w, data);
+    struct sfs_row_state *states;
+    MUST(w, sfs_care_states(s, &data->record, &states));
+    for (*row = 0; !states[*row].live;)
+        ++*row;
+    sfs_free(w->env, states);
+    sfs_store_lock(s);
+    NEED(w, sfs_group_resolve(s->pool, data->record.group, *row, 1, g, targets));
+    sfs_store_unlock(s);
+}
+
 static void only_there(struct world *w, void *arg)
 {
     (void)arg;
     struct sfs_store *s = open_store(w, ALL_DISKS, false);
     struct sfs_group_record g;
     struct sfs_target targets[SFS_COLUMNS_MAX];
-    struct sfs_group *data = NULL;
-    uint32_t row = 0;
-    for (uint32_t i = 0; i < s->pool->group_cap && !data; i++)
-        if (s->pool->groups[i] && s->pool->groups[i]->record.class == SFS_CLASS_DATA && s->pool->groups[i]->count.live)
-            data = s->pool->groups[i];
-    NEED(w, data && data->record.k == 1 && data->record.m == 1);
-    struct sfs_row_state *states;
-    MUST(w, sfs_care_states(s, &data->record, &states));
-    while (!states[row].live)
-        row++;
-    sfs_free(w->env, states);
-    sfs_store_lock(s);
-    NEED(w, sfs_group_resolve(s->pool, data->record.group, row, 1, &g, targets));
-    sfs_store_unlock(s);
+    uint32_t row;
+    live_row(w, s, &g, &row, targets);
+    NEED(w, g.k == 1 && g.m == 1);
     sim_disk_rot(sim_farm_disk(w->farm, g.columns[1].disk - 1u), sfs_unit_offset(&g, &targets[1], row), sfs_group_unit(&g));
     sim_disk_pull(sim_farm_disk(w->farm, g.columns[0].disk - 1u));
     struct sfs_row_image im;
@@ -368,6 +381,26 @@ static void a_row_is_not_lost_before_an_absent_disk_was_asked(void)
 }
 
 /* --- a column on its way --- */
+
+static struct sfs_group *log_with_batches(struct world *w, struct sfs_store *s)
+{
+    struct sfs_group *found = NULL;
+    for (uint32_t i = 0; i < s->pool->group_cap && !found; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_LANDING && g->count.live && g->record.m == 1)
+            found = g;
+    }
+    NEED(w, found);
+    return found;
+}
+
+static uint16_t not_in(const struct sfs_group *g)
+{
+    uint16_t member = 1;
+    while (sfs_care_has_column(&g->record, member))
+        member++;
+    return member;
+}
 
 struct flap {
     struct world *w;
@@ -397,37 +430,137 @@ static void move_to_one_that_goes(struct world *w, void *arg)
     (void)arg;
     struct sfs_store *s = open_store(w, ALL_DISKS, false);
     struct sfs_task *task;
-    unsigned moved = 0;
-    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
-        struct flap f = {.w = w, .s = s, .g = s->pool->groups[i], .to = 1};
-        if (!f.g || f.g->record.class != SFS_CLASS_LANDING || !f.g->count.live || f.g->record.m != 1)
-            continue;
-        while (sfs_care_has_column(&f.g->record, f.to))
-            f.to++;
-        uint16_t was = f.g->record.columns[0].disk;
-        MUST(w, sfs_task_start(w->env, "flap", flap, &f, &task));
-        NEED_EQ(w, sfs_column_move(s->care, i, 0, f.to, false), SCALEFS_E_CHANGED);
-        f.done = true;
-        sfs_task_join(w->env, task);
-        NEED_EQ(w, f.g->record.columns[0].disk, was);
-        moved++;
-        MUST(w, sfs_column_move(s->care, i, 0, f.to, false));
-        break;
-    }
-    NEED_EQ(w, moved, 1);
+    struct flap f = {.w = w, .s = s, .g = log_with_batches(w, s)};
+    f.to = not_in(f.g);
+    uint32_t group = f.g->record.group;
+    uint16_t was = f.g->record.columns[0].disk;
+    MUST(w, sfs_task_start(w->env, "flap", flap, &f, &task));
+    NEED_EQ(w, sfs_column_move(s->care, group, 0, f.to, false), SCALEFS_E_CHANGED);
+    f.done = true;
+    sfs_task_join(w->env, task);
+    NEED_EQ(w, f.g->record.columns[0].disk, was);
+    MUST(w, sfs_column_move(s->care, group, 0, f.to, false));
     sync_and_close(w, s);
 }
 
 static void a_column_does_not_go_to_a_disk_that_went_meanwhile(void)
 {
-    struct world w;
-    struct content c = {{0}, 0, 0, 0, "", 0};
-    world_init(&w, test_seed());
-    add_disks(&w, 3, 96 * MIB);
-    live(&w, fill_pool, &c);
-    live(&w, move_to_one_that_goes, &c);
-    live(&w, sound, &c);
-    world_deinit(&w);
+    run_on(3, move_to_one_that_goes);
+}
+
+/* The only right copy of a batch is on a disk that is away: nothing else is put in its place, and nothing is called done without it. */
+static void move_from_one_that_is_away(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group *g = log_with_batches(w, s);
+    struct sfs_group_record r = g->record;
+    struct sfs_group_record copy;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    struct sfs_care_fix fix = {0};
+    uint64_t at = 0;
+    sfs_store_lock(s);
+    NEED(w, sfs_group_resolve(s->pool, r.group, 0, 1, &copy, targets));
+    sfs_store_unlock(s);
+    sim_disk_rot(sim_farm_disk(w->farm, r.columns[1].disk - 1u), sfs_unit_offset(&r, &targets[1], 0), SFS_BLOCK);
+    goes(w, s, r.columns[0].disk);
+    MUST(w, sfs_care_fix_log(s->care, &r, &at, false, &fix));
+    NEED(w, fix.waits);
+    NEED_EQ(w, sfs_column_move(s->care, r.group, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
+    goes(w, s, r.columns[1].disk);
+    NEED_EQ(w, sfs_column_move(s->care, r.group, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
+    comes_back(w, s, r.columns[0].disk);
+    comes_back(w, s, r.columns[1].disk);
+    MUST(w, sfs_column_move(s->care, r.group, 0, not_in(g), false));
+    take_care(w, s);
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sync_and_close(w, s);
+}
+
+static void a_column_of_a_log_waits_for_its_disk(void)
+{
+    run_on(3, move_from_one_that_is_away);
+}
+
+/* The same for a node. */
+static void move_nodes_that_are_away(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group *g = NULL;
+    for (uint32_t i = 0; i < s->pool->group_cap && !g; i++)
+        if (s->pool->groups[i] && s->pool->groups[i]->record.class == SFS_CLASS_METADATA && s->pool->groups[i]->count.live)
+            g = s->pool->groups[i];
+    NEED(w, g && g->record.m == 1);
+    struct sfs_group_record r = g->record, copy;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    struct sfs_row_state *states;
+    MUST(w, sfs_care_states(s, &r, &states));
+    sfs_store_lock(s);
+    NEED(w, sfs_group_resolve(s->pool, r.group, 0, 1, &copy, targets));
+    sfs_store_unlock(s);
+    for (uint32_t row = 0; row < r.rows; row++)
+        if (states[row].live)
+            sim_disk_rot(sim_farm_disk(w->farm, r.columns[1].disk - 1u), sfs_unit_offset(&r, &targets[1], row), SFS_NODE_BYTES);
+    sfs_free(w->env, states);
+    goes(w, s, r.columns[0].disk);
+    NEED_EQ(w, sfs_column_move(s->care, r.group, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
+    NEED_EQ(w, s->care->lost_count, 0);
+    comes_back(w, s, r.columns[0].disk);
+    MUST(w, sfs_column_move(s->care, r.group, 0, not_in(g), false));
+    struct scalefs_error_info info = {0, ""};
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    NEED_EQ(w, s->pool->config.extents_lost, 0);
+    sync_and_close(w, s);
+}
+
+static void a_column_of_nodes_waits_for_its_disk(void)
+{
+    run_on(3, move_nodes_that_are_away);
+}
+
+/* --- what a row lists --- */
+
+/* The disk with the summary is behind, and has an older one there, of which nothing lives. */
+static void older_summary(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group_record g;
+    struct sfs_target targets[SFS_COLUMNS_MAX];
+    uint32_t row;
+    live_row(w, s, &g, &row, targets);
+    NEED(w, g.k == 2 && g.m == 1);
+    struct sim_disk *d = sim_farm_disk(w->farm, g.columns[1].disk - 1u);
+    uint64_t at = sfs_unit_offset(&g, &targets[1], row) + sfs_group_unit(&g) - SFS_BLOCK;
+    uint8_t block[SFS_BLOCK];
+    struct sfs_summary sum;
+    struct sfs_entry entry = {.id = 1, .birth = 1, .stored = 4096, .raw = 4096, .sums = 1};
+    sim_disk_peek(d, at, block, sizeof block);
+    MUST(w, sfs_summary_decode(block, SFS_BLOCK, g.group, row * sfs_group_row_bytes(&g), g.generation, &sum));
+    sum.entries = 1;
+    sum.txn--;
+    for (unsigned c = 0; c < 3; c++)
+        sum.sums[c]++;
+    sfs_summary_encode(&sum, &entry, block);
+    sim_disk_poke(d, at, block, sizeof block);
+    struct sfs_member *m = sfs_member_of(s->pool, g.columns[1].disk);
+    m->complete = false;
+    m->record.flushed_txn = 1;
+    size_t moved;
+    MUST(w, sfs_move_rows(s, g.group, &row, 1, true, &moved));
+    NEED(w, moved > 0);
+    take_care(w, s);
+    sync_and_close(w, s);
+}
+
+static void an_older_summary_hides_nothing(void)
+{
+    run_on(3, older_summary);
 }
 
 int main(int argc, char **argv)
@@ -443,5 +576,8 @@ int main(int argc, char **argv)
     RUN(what_cannot_be_put_back_is_tried_again);
     RUN(a_row_is_not_lost_before_an_absent_disk_was_asked);
     RUN(a_column_does_not_go_to_a_disk_that_went_meanwhile);
+    RUN(a_column_of_a_log_waits_for_its_disk);
+    RUN(a_column_of_nodes_waits_for_its_disk);
+    RUN(an_older_summary_hides_nothing);
     return TEST_END();
 }
