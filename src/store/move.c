@@ -21,7 +21,8 @@ static int read_piece(struct sfs_store *s, struct sfs_place place, uint32_t len,
     return get.result;
 }
 
-static int row_listing(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, struct listing *l)
+/* Its summary as it stands at the end of the row. Where that disk is behind it may be an older one. */
+static int end_listing(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, struct listing *l)
 {
     uint64_t start = row * sfs_group_row_bytes(g), end = start + sfs_group_row_bytes(g);
     l->bytes = sfs_buffer_get(s, SFS_BUFFER_SMALL);
@@ -41,21 +42,26 @@ static int row_listing(struct sfs_store *s, const struct sfs_group_record *g, ui
         if (err && blocks == 4)
             break;
     }
-    if (!err)
-        return SCALEFS_OK;
-    struct sfs_row_image image;
-    err = sfs_row_read(s->pool, g->group, row, 1, &image);
-    if (!err && image.summary_ok && image.summary.blocks * SFS_BLOCK <= SFS_BUFFER_SMALL) {
-        l->sum = image.summary;
-        memcpy(l->bytes, image.summary_bytes, (size_t)l->sum.blocks * SFS_BLOCK);
-    } else if (!err) {
-        err = SCALEFS_E_CORRUPT;
-    }
-    if (image.memory)
-        sfs_row_image_free(s->pool, &image);
     if (err)
         sfs_buffer_put(s, l->bytes, SFS_BUFFER_SMALL);
     return err;
+}
+
+/* The one that the columns of the row agree with. */
+static int row_listing(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, struct listing *l)
+{
+    struct sfs_row_image image;
+    int err = sfs_row_read(s->pool, g->group, row, 1, &image);
+    if (!err && (!image.summary_ok || image.summary.blocks * SFS_BLOCK > SFS_BUFFER_SMALL))
+        err = SCALEFS_E_CORRUPT;
+    l->bytes = err ? NULL : sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    if (l->bytes) {
+        l->sum = image.summary;
+        memcpy(l->bytes, image.summary_bytes, (size_t)l->sum.blocks * SFS_BLOCK);
+    }
+    if (image.memory)
+        sfs_row_image_free(s->pool, &image);
+    return err || l->bytes ? err : SCALEFS_E_NOMEM;
 }
 
 /* A copy on a disk that was away may hold an older batch: of a state that was never committed, or from before a cut. */
@@ -322,27 +328,34 @@ static void give_up(struct mover *m)
     sfs_free(m->s->env, m->ahead);
 }
 
-/* What the summary in the row's last block lists, if that is all of it. */
+/* What the summary in the row's last block lists, if that is all of it, and something of it lives here: of a live row something does. */
 static bool gather_read(struct mover *m, const struct sfs_group_record *g, uint32_t row, uint8_t *block, int *err)
 {
     struct listing l = {.bytes = block};
     uint64_t start = row * sfs_group_row_bytes(g);
+    size_t before = m->found_count;
     if (sfs_summary_decode(block, SFS_BLOCK, g->group, start, g->generation, &l.sum) != SCALEFS_OK || l.sum.blocks != 1)
         return false;
     *err = gather(m, &l, g->group);
-    return true;
+    return *err || m->found_count > before;
 }
 
 static int gather_row(struct mover *m, const struct sfs_group_record *g, uint32_t row)
 {
-    struct listing l;
-    int err = row_listing(m->s, g, row, &l);
+    static int (*const listings[])(struct sfs_store *, const struct sfs_group_record *, uint32_t, struct listing *) = {end_listing,
+                                                                                                                    row_listing};
+    size_t before = m->found_count;
+    int err = SCALEFS_OK;
+    for (unsigned i = 0; i < 2 && m->found_count == before; i++) {
+        struct listing l;
+        err = listings[i](m->s, g, row, &l);
+        if (err)
+            continue;
+        err = gather(m, &l, g->group);
+        sfs_buffer_put(m->s, l.bytes, SFS_BUFFER_SMALL);
+    }
     if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_NOENT)
         return SCALEFS_OK; /* it may have been freed meanwhile; what is lost stays */
-    if (err)
-        return err;
-    err = gather(m, &l, g->group);
-    sfs_buffer_put(m->s, l.bytes, SFS_BUFFER_SMALL);
     return err;
 }
 
