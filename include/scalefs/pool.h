@@ -29,6 +29,11 @@ unsigned scalefs_format_version(void);
 typedef void (*scalefs_log_fn)(void *context, int level, const char *room, int error,
                                const char *text);
 
+/* What a disk is for. Metadata disks hold what the file system knows of files (names, sizes, where their bytes are) as long as there are
+ * enough of them, failover + 1 and at least two, with room; disks for data hold it where there are not. They hold no data. */
+enum scalefs_role { SCALEFS_ROLE_DATA, SCALEFS_ROLE_METADATA };
+const char *scalefs_role_name(enum scalefs_role role); /* "data", "metadata" */
+
 struct scalefs_create_options {
     size_t struct_bytes;
     const char *name;          /* 1–63 bytes, no '/', no control characters, not all of a UUID's shape */
@@ -39,6 +44,7 @@ struct scalefs_create_options {
     const char *const *stations; /* NULL, or a name (or NULL) per disk */
     scalefs_log_fn log;
     void *log_context;
+    const enum scalefs_role *roles; /* NULL (all for data), or one per disk; failover + 1 must be for data */
 };
 /* Makes a pool of `count` disks. All disks are looked at before the first byte is written. Files that
  * were created are removed again on failure. uuid_text (37 bytes) may be NULL. */
@@ -105,7 +111,7 @@ struct scalefs_disk_status {
     char uuid[37];
     char path[1024];
     char station[64]; /* "" none */
-    unsigned role;    /* 0 data, 1 metadata */
+    unsigned role;    /* enum scalefs_role */
     uint64_t size, used;
     enum scalefs_disk_state state;
     uint64_t read_errors, write_errors, checksum_errors;
@@ -173,6 +179,20 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
  * it returns; what is stored spreads over them in the background. */
 int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count, const char *station,
                      uint64_t file_bytes, bool force, struct scalefs_error_info *info);
+struct scalefs_add_options {
+    size_t struct_bytes;
+    const char *station;
+    enum scalefs_role role; /* of all of them */
+    uint64_t file_bytes;
+    bool force;
+};
+/* The same, with all that can be said of new disks. INVAL: there is no such role. */
+int scalefs_pool_add_with(struct scalefs_pool *pool, const char *const *paths, size_t count, const struct scalefs_add_options *options,
+                          struct scalefs_error_info *info);
+/* `disk`, present or not, is for something else from now on. Durable when it returns; what does not belong there any more goes to other
+ * disks in the background, a task of kind `convert`, and what belongs there comes. While that task is there it can be cancelled.
+ * INVAL: there is no such role; BUSY: the disk is leaving; TOO_FEW: data needs failover + 1 disks; NOSPC. */
+int scalefs_pool_set_role(struct scalefs_pool *pool, const char *disk, enum scalefs_role role, struct scalefs_error_info *info);
 /* `disk` is to leave the pool, present or not; with failover >= 0 under that failover. What it holds goes to the others in the
  * background; until that is done it belongs to the pool. Refused when the others have not the room or the number. */
 int scalefs_pool_remove(struct scalefs_pool *pool, const char *disk, int failover,
@@ -206,11 +226,12 @@ int scalefs_pool_cancel(struct scalefs_pool *pool, unsigned task, struct scalefs
 
 /* What a change would mean. */
 enum scalefs_change_verb {
-    SCALEFS_CHANGE_ADD,     /* disks; station */
+    SCALEFS_CHANGE_ADD,     /* disks; station, role */
     SCALEFS_CHANGE_REMOVE,  /* disk; failover */
     SCALEFS_CHANGE_REPLACE, /* disk; disks: the new one */
     SCALEFS_CHANGE_RESIZE,  /* disk; bytes (0: all of the device) */
-    SCALEFS_CHANGE_SET      /* failover, optimize */
+    SCALEFS_CHANGE_SET,     /* failover, optimize */
+    SCALEFS_CHANGE_ROLE     /* disk; role */
 };
 struct scalefs_change {
     size_t struct_bytes;
@@ -221,6 +242,7 @@ struct scalefs_change {
     const char *const *disks;  /* of each new one its path, or for one that is not there yet its size, as "8T" */
     size_t disk_count;
     const char *station;
+    enum scalefs_role role;
 };
 struct scalefs_plan {
     bool possible;

@@ -137,6 +137,24 @@ static int check_name(const char *name, struct scalefs_error_info *info)
                : SCALEFS_OK;
 }
 
+/* Data is stored on disks for data alone. */
+static int check_roles(const struct scalefs_create_options *o, size_t count, struct scalefs_error_info *info)
+{
+    size_t data = count;
+    for (size_t i = 0; o->roles && i < count; i++) {
+        if (o->roles[i] != SCALEFS_ROLE_DATA && o->roles[i] != SCALEFS_ROLE_METADATA)
+            return sfs_refuse(info, SCALEFS_E_INVAL, "A disk is for data or for metadata.");
+        data -= o->roles[i] == SCALEFS_ROLE_METADATA;
+    }
+    if (data < o->failover + 1)
+        return sfs_refuse(info, SCALEFS_E_TOO_FEW,
+                          "For %u disk%s to fail without loss a pool needs at least %u disk%s for data, and metadata disks hold none: of "
+                          "the %zu that were given %zu %s for data. Give more disks for data, or fewer for metadata.",
+                          o->failover, o->failover == 1 ? "" : "s", o->failover + 1, o->failover ? "s" : "", count, data,
+                          data == 1 ? "is" : "are");
+    return SCALEFS_OK;
+}
+
 static int check_options(const struct scalefs_create_options *o, const char *const *disks,
                          size_t count, struct scalefs_error_info *info)
 {
@@ -165,7 +183,7 @@ static int check_options(const struct scalefs_create_options *o, const char *con
         if (o->stations[i] && strlen(o->stations[i]) > SFS_NAME_MAX)
             return sfs_refuse(info, SCALEFS_E_INVAL,
                               "The name of a station has at most 63 bytes.");
-    return SCALEFS_OK;
+    return check_roles(o, count, info);
 }
 
 /* Two arguments may be one disk under two names: then the second cannot be opened while the first
@@ -245,6 +263,10 @@ int scalefs_pool_create(const struct scalefs_create_options *options, const char
                                           .optimize = (uint8_t)options->optimize,
                                           .stations = options->stations};
             struct sfs_uuid uuid;
+            uint8_t roles[SFS_DISKS_MAX] = {0};
+            for (size_t i = 0; options->roles && i < count; i++)
+                roles[i] = options->roles[i] == SCALEFS_ROLE_METADATA ? SFS_ROLE_METADATA : SFS_ROLE_DATA;
+            how.roles = roles;
             err = sfs_pool_format(env, c->disks, count, &how, &uuid, info);
             if (!err && uuid_text)
                 sfs_uuid_format(&uuid, uuid_text);

@@ -100,34 +100,67 @@ int scalefs_pool_replace(struct scalefs_pool *pool, const char *old_disk, const 
     return scalefs_pool_replace_all(pool, &old_disk, &new_path, 1, file_bytes, force, info);
 }
 
-int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count,
-                     const char *station, uint64_t file_bytes, bool force,
-                     struct scalefs_error_info *info)
+static int check_add(const struct scalefs_add_options *o, struct scalefs_error_info *info)
+{
+    if (o->station && (!*o->station || strlen(o->station) > SFS_NAME_MAX))
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A station's name has 1 to %u bytes.", SFS_NAME_MAX);
+    if (o->role != SCALEFS_ROLE_DATA && o->role != SCALEFS_ROLE_METADATA)
+        return sfs_refuse(info, SCALEFS_E_INVAL, "A disk is for data or for metadata.");
+    return SCALEFS_OK;
+}
+
+int scalefs_pool_add_with(struct scalefs_pool *pool, const char *const *paths, size_t count,
+                          const struct scalefs_add_options *options, struct scalefs_error_info *info)
 {
     struct scalefs_error_info why;
     struct sfs_disk *disks[SFS_DISKS_MAX];
     bool created[SFS_DISKS_MAX];
     size_t opened = 0;
     uint16_t member;
-    int err = begin(pool, paths && count && count <= SFS_DISKS_MAX ? pool : NULL, info);
-    if (!err && station && (!*station || strlen(station) > SFS_NAME_MAX))
-        err = sfs_refuse(info, SCALEFS_E_INVAL, "A station's name has 1 to %u bytes.", SFS_NAME_MAX);
+    bool proper = paths && count && count <= SFS_DISKS_MAX && options && options->struct_bytes >= sizeof *options;
+    int err = begin(pool, proper ? pool : NULL, info);
+    if (!err)
+        err = check_add(options, info);
     for (; opened < count && !err; opened += !err) {
         const char *path = paths[opened];
         if (!sfs_api_member(pool, path, &member, &why) && is_online(pool, member))
             err = sfs_refuse(info, SCALEFS_E_EXIST, "%s is disk %u of this pool already. Name a disk that is not in it.",
                              path, member);
         else
-            err = sfs_api_new_disk(pool->env, path, file_bytes, force, &disks[opened], &created[opened], info);
+            err = sfs_api_new_disk(pool->env, path, options->file_bytes, options->force, &disks[opened], &created[opened], info);
     }
     if (!err)
-        err = sfs_care_add(pool->store, disks, station, SFS_ROLE_DATA, count, info);
+        err = sfs_care_add(pool->store, disks, options->station, (uint8_t)options->role, count, info);
     else
         for (size_t i = 0; i < opened; i++)
             sfs_disk_close(disks[i]);
     for (size_t i = 0; i < opened && err; i++)
         if (created[i])
             (void)remove(paths[i]);
+    return sfs_api_explain(info, err);
+}
+
+int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count,
+                     const char *station, uint64_t file_bytes, bool force,
+                     struct scalefs_error_info *info)
+{
+    struct scalefs_add_options options = {.struct_bytes = sizeof options, .station = station, .file_bytes = file_bytes,
+                                          .force = force};
+    return scalefs_pool_add_with(pool, paths, count, &options, info);
+}
+
+int scalefs_pool_set_role(struct scalefs_pool *pool, const char *disk, enum scalefs_role role,
+                          struct scalefs_error_info *info)
+{
+    uint16_t index = 0;
+    bool known = role == SCALEFS_ROLE_DATA || role == SCALEFS_ROLE_METADATA;
+    int err = begin(pool, disk, info);
+    if (!err && !known)
+        err = sfs_refuse(info, SCALEFS_E_INVAL, "A disk is for data or for metadata.");
+    if (!err)
+        err = sfs_api_member(pool, disk, &index, info);
+    if (!err)
+        err = sfs_care_role(pool->store, index, (uint8_t)role, info);
     return sfs_api_explain(info, err);
 }
 

@@ -76,6 +76,12 @@ const char *scalefs_task_state_name(enum scalefs_task_state s)
     return word(words, 3, (unsigned)s);
 }
 
+const char *scalefs_role_name(enum scalefs_role role)
+{
+    const char *const words[] = {"data", "metadata"};
+    return word(words, 2, (unsigned)role);
+}
+
 const char *scalefs_loss_name(enum scalefs_loss l)
 {
     const char *const words[] = {"none", "degraded", "suspended"};

@@ -40,16 +40,24 @@ static bool is_change(const struct scalefs_change *c)
     case SCALEFS_CHANGE_REMOVE:
         return c->disk && c->failover <= 31;
     case SCALEFS_CHANGE_RESIZE:
+    case SCALEFS_CHANGE_ROLE:
         return c->disk != NULL;
     default:
         return c->verb == SCALEFS_CHANGE_SET && c->failover <= 31 && c->optimize <= 100;
     }
 }
 
+/* For a change that has no use for one it does not matter. */
+static uint8_t role_of(const struct scalefs_change *change)
+{
+    return change->role == SCALEFS_ROLE_DATA ? SFS_ROLE_DATA : change->role == SCALEFS_ROLE_METADATA ? SFS_ROLE_METADATA : UINT8_MAX;
+}
+
 static int plan_it(struct scalefs_pool *pool, const struct scalefs_change *change, uint64_t *sizes, struct scalefs_plan *plan,
                    struct scalefs_error_info *info)
 {
     struct sfs_change c = {.failover = change->failover, .optimize = change->optimize, .bytes = change->bytes, .sizes = sizes,
+                           .role = role_of(change),
                            .station = change->station && change->station[0] ? change->station : NULL};
     int err = change->disk && change->verb != SCALEFS_CHANGE_ADD ? sfs_api_member(pool, change->disk, &c.index, info) : SCALEFS_OK;
     switch (change->verb) {
@@ -69,6 +77,9 @@ static int plan_it(struct scalefs_pool *pool, const struct scalefs_change *chang
         (void)sfs_member_measure(pool->pool, c.index, &c.device);
         if (c.device < c.bytes) /* it may still become so large */
             c.device = c.bytes;
+        break;
+    case SCALEFS_CHANGE_ROLE:
+        c.verb = SFS_CHANGE_ROLE;
         break;
     default:
         c.verb = SFS_CHANGE_CONFIGURE;

@@ -77,6 +77,8 @@ struct sfs_cli {
 };
 /* The whole command, from its arguments (without the program's name) to its exit status. */
 int sfs_cli_main(int argc, char *const *argv);
+/* "data" or "metadata"; false: neither. */
+bool sfs_cli_role(const char *word, enum scalefs_role *role);
 
 /* --- saying things (say.c) --- */
 
@@ -159,6 +161,7 @@ int sfs_cli_replace(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_offline(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_online(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_scrub(struct sfs_cli *cli, const struct sfs_cli_args *args);
+int sfs_cli_role_of_disk(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_resize(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_plan(struct sfs_cli *cli, const struct sfs_cli_args *args);
 int sfs_cli_pause(struct sfs_cli *cli, const struct sfs_cli_args *args);

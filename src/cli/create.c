@@ -8,6 +8,7 @@
 
 struct disks {
     const char **paths, **stations; /* beside each other */
+    enum scalefs_role *roles;       /* the same */
     size_t count, room;
     char **texts; /* copies that the pointers above point into */
     size_t text_count;
@@ -30,10 +31,54 @@ static bool add_disk(struct disks *d, const char *path, const char *station)
         if (!stations)
             return false;
         d->stations = stations;
+        enum scalefs_role *roles = realloc(d->roles, room * sizeof(*roles));
+        if (!roles)
+            return false;
+        d->roles = roles;
         d->room = room;
     }
     d->paths[d->count] = path;
+    d->roles[d->count] = SCALEFS_ROLE_DATA;
     d->stations[d->count++] = station;
+    return true;
+}
+
+/* A copy that lives as long as the disks; NULL: no memory. */
+static char *keep_text(struct disks *d, const char *text)
+{
+    char **texts = realloc(d->texts, (d->text_count + 1) * sizeof(*texts));
+    if (!texts)
+        return NULL;
+    d->texts = texts;
+    char *copy = strdup(text);
+    if (copy)
+        d->texts[d->text_count++] = copy;
+    return copy;
+}
+
+/* ROLE=DISK,DISK…: disks named before get the role, others are added with it. */
+static bool add_role(struct disks *d, const char *text, char *problem, size_t problem_size)
+{
+    size_t name_len = strcspn(text, "=");
+    enum scalefs_role role;
+    char word[16];
+    snprintf(word, sizeof(word), "%.*s", name_len < sizeof(word) ? (int)name_len : 0, text);
+    if (!sfs_cli_role(word, &role) || !text[name_len] || !text[name_len + 1]) {
+        snprintf(problem, problem_size, "--role %s is not possible. It is metadata=DISK,DISK, or data=DISK,DISK.", text);
+        return false;
+    }
+    snprintf(problem, problem_size, "There is not enough memory.");
+    char *copy = keep_text(d, text);
+    if (!copy)
+        return false;
+    for (char *disk = strtok(copy + name_len + 1, ","); disk; disk = strtok(NULL, ",")) {
+        size_t i = 0;
+        while (i < d->count && strcmp(d->paths[i], disk))
+            i++;
+        if (i == d->count && !add_disk(d, disk, NULL))
+            return false;
+        d->roles[i] = role;
+    }
     return true;
 }
 
@@ -48,14 +93,9 @@ static bool add_station(struct disks *d, const char *text, char *problem, size_t
         return false;
     }
     snprintf(problem, problem_size, "There is not enough memory.");
-    char **texts = realloc(d->texts, (d->text_count + 1) * sizeof(*texts));
-    if (!texts)
-        return false;
-    d->texts = texts;
-    char *copy = strdup(text);
+    char *copy = keep_text(d, text);
     if (!copy)
         return false;
-    d->texts[d->text_count++] = copy;
     copy[name_len] = '\0';
     for (char *disk = strtok(copy + name_len + 1, ","); disk; disk = strtok(NULL, ","))
         if (!add_disk(d, disk, copy))
@@ -70,6 +110,7 @@ static void free_disks(struct disks *d)
     free(d->texts);
     free(d->paths);
     free(d->stations);
+    free(d->roles);
 }
 
 static bool parse_number(const char *text, unsigned max, unsigned *number)
@@ -125,6 +166,9 @@ static bool read_args(const struct sfs_cli_args *args, struct scalefs_create_opt
         if (!strcmp(args->options[i].name, "station") &&
             !add_station(disks, args->options[i].value, problem, size))
             return false;
+    for (size_t i = 0; i < args->option_count; i++)
+        if (!strcmp(args->options[i].name, "role") && !add_role(disks, args->options[i].value, problem, size))
+            return false;
     snprintf(problem, size, "A pool needs at least one disk.");
     return disks->count > 0;
 }
@@ -165,6 +209,7 @@ int sfs_cli_create(struct sfs_cli *cli, const struct sfs_cli_args *args)
         goto out;
     }
     options.stations = disks.stations;
+    options.roles = disks.roles;
     info.error = scalefs_pool_create(&options, disks.paths, disks.count, uuid, &info);
     status = info.error ? sfs_cli_failed(cli, &info) : say_created(cli, &options, &disks, uuid);
 out:

@@ -163,12 +163,17 @@ static const char *put_change(struct sfs_json *request, const struct sfs_cli_arg
     bool add = !strcmp(change, "add"), replace = !strcmp(change, "replace");
     size_t rest = args->count - 2, first_new = add ? 2 : replace ? 3 : args->count;
     bool set = !strcmp(change, "set"), remove = !strcmp(change, "remove"), resize = !strcmp(change, "resize");
+    bool role_change = !strcmp(change, "role");
+    const char *role_word = role_change && rest == 2 ? args->words[3] : sfs_cli_value(args, "role");
+    enum scalefs_role role = SCALEFS_ROLE_DATA;
     unsigned failover;
     uint64_t size;
     sfs_json_string(request, "change", change);
-    if (!set && !remove && !resize && !add && !replace)
-        return "A plan is made for add, remove, replace, resize or set.";
-    if (!rest || (remove && rest != 1) || (resize && rest > 2) || (replace && rest != 2))
+    if (!set && !remove && !resize && !add && !replace && !role_change)
+        return "A plan is made for add, remove, replace, resize, role or set.";
+    if (role_word && (!(add || role_change) || !sfs_cli_role(role_word, &role)))
+        return "The role of a disk is data or metadata; it is given to role, and as --role to add.";
+    if (!rest || (remove && rest != 1) || (resize && rest > 2) || ((replace || role_change) && rest != 2))
         return "That is not what this verb takes; `scalefs help` tells.";
     for (size_t i = 2; set && i < args->count; i++)
         if (!put_setting(request, args->words[i]))
@@ -188,6 +193,7 @@ static const char *put_change(struct sfs_json *request, const struct sfs_cli_arg
         sfs_json_u64(request, "size", size);
     if (sfs_cli_value(args, "station"))
         sfs_json_string(request, "station", sfs_cli_value(args, "station"));
+    sfs_json_string(request, "role", scalefs_role_name(role));
     sfs_json_array(request, "disks");
     for (size_t i = first_new; i < args->count; i++)
         put_new_disk(request, args->words[i]);

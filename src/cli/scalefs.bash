@@ -2,20 +2,20 @@
 _scalefs()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} options=
-    local verbs='create mount unmount list status set add remove replace resize offline online scrub plan pause resume cancel wait check export import version help'
+    local verbs='create mount unmount list status set add remove replace resize role offline online scrub plan pause resume cancel wait check export import version help'
     COMPREPLY=()
     if [[ $COMP_CWORD -eq 1 || $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
         return
     fi
     case $verb in
-        create) options='--failover --optimize --size --station --force' ;;
+        create) options='--failover --optimize --size --station --role --force' ;;
         mount) options='--foreground --read-only --degraded --from-other-computer -o' ;;
         status) options='--watch' ;;
-        set | scrub | resize | resume | cancel) options='--wait' ;;
-        add) options='--station --size --force --wait' ;;
+        set | scrub | resize | role | resume | cancel) options='--wait' ;;
+        add) options='--station --role --size --force --wait' ;;
         remove) options='--failover --wait' ;;
-        plan) options='--disks --failover --optimize --station' ;;
+        plan) options='--disks --failover --optimize --station --role' ;;
         replace) options='--size --force --wait' ;;
         import) options='--from-other-computer --degraded --keep' ;;
     esac
@@ -34,7 +34,10 @@ _scalefs()
         mapfile -t COMPREPLY < <(compgen -W 'pause resume stop' -- "$cur")
         return
     elif [[ $COMP_CWORD -eq 3 && $verb == plan ]]; then
-        mapfile -t COMPREPLY < <(compgen -W 'add remove replace resize set' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'add remove replace resize role set' -- "$cur")
+        return
+    elif [[ $COMP_CWORD -eq 4 && $verb == role ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'data metadata' -- "$cur")
         return
     elif [[ $verb == set ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'verify=checksum verify=parity compression=off compression=zstd record= rate= failover= optimize=' -- "$cur")

@@ -21,18 +21,18 @@ static const struct sfs_cli_option wait_options[] = {{"wait", NULL}, COMMON};
 static const struct sfs_cli_option create_options[] = {
     {"failover", "N"}, {"optimize", "HOW"},
     {"size", "SIZE"},  {"station", "NAME=DISK,DISK"},
-    {"force", NULL},   COMMON};
+    {"role", "ROLE=DISK,DISK"}, {"force", NULL},   COMMON};
 static const struct sfs_cli_option mount_options[] = {
     {"foreground", NULL},          {"read-only", NULL}, {"degraded", NULL},
     {"from-other-computer", NULL}, {"o", "OPT"},        COMMON};
 static const struct sfs_cli_option status_options[] = {{"watch", NULL}, COMMON};
 static const struct sfs_cli_option add_options[] = {
-    {"station", "NAME"}, {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
+    {"station", "NAME"}, {"role", "ROLE"}, {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option remove_options[] = {{"failover", "N"}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option replace_options[] = {
     {"size", "SIZE"}, {"force", NULL}, {"wait", NULL}, COMMON};
 static const struct sfs_cli_option plan_options[] = {
-    {"disks", "SIZE,SIZE"}, {"failover", "N"}, {"optimize", "HOW"}, {"station", "NAME"}, COMMON};
+    {"disks", "SIZE,SIZE"}, {"failover", "N"}, {"optimize", "HOW"}, {"station", "NAME"}, {"role", "ROLE"}, COMMON};
 static const struct sfs_cli_option import_options[] = {
     {"from-other-computer", NULL}, {"degraded", NULL}, {"keep", "DISK"}, COMMON};
 
@@ -41,12 +41,14 @@ static const struct sfs_cli_option import_options[] = {
 static const struct sfs_cli_verb verbs[] = {
     {"create",
      "scalefs create POOL DISK… [--failover N] [--optimize space|balanced|performance|0..100]\n"
-     "               [--size SIZE] [--station NAME=DISK,DISK…] [--force] [--json]",
+     "               [--size SIZE] [--station NAME=DISK,DISK…] [--role metadata=DISK,DISK…]\n"
+     "               [--force] [--json]",
      "make a pool of disks",
      "  --failover N    how many disks may fail with nothing lost (0)\n"
      "  --optimize HOW  space, balanced, performance, or a number between (space)\n"
      "  --size SIZE     a disk that does not exist becomes a file of this size\n"
      "  --station …     these disks stand in one box; a box may fail as a whole\n"
+     "  --role …        these disks are for metadata: names, attributes, where the bytes of files are\n"
      "  --force         use disks that carry something else, which is lost then\n",
      create_options, 1, MANY, sfs_cli_create,
      "  scalefs create tank /dev/sdb /dev/sdc /dev/sdd --failover 1\n"
@@ -88,10 +90,11 @@ static const struct sfs_cli_verb verbs[] = {
      wait_options, 2, MANY, sfs_cli_set,
      "  scalefs set tank failover=2 --wait\n"
      "  scalefs set tank compression=zstd:3 verify=parity\n"},
-    {"add", "scalefs add POOL DISK… [--station NAME] [--size SIZE] [--force] [--wait]",
+    {"add", "scalefs add POOL DISK… [--station NAME] [--role data|metadata] [--size SIZE] [--force] [--wait]",
      "new disks join, of any sizes",
      "Their space can be used at once; what is stored spreads over them while the pool is in use.\n"
      "  --station NAME  they stand in this box; a box may fail as a whole\n"
+     "  --role metadata they are for metadata, which moves there, and hold no data; see `scalefs help role`\n"
      "  --size SIZE     a disk that does not exist becomes a file of this size\n"
      "  --force         use disks that carry something else, which is lost then\n"
      "  --wait          until what is stored has spread\n",
@@ -119,6 +122,14 @@ static const struct sfs_cli_verb verbs[] = {
      wait_options, 2, 3, sfs_cli_resize,
      "  scalefs resize tank 2                        # its device has grown\n"
      "  scalefs resize tank 2 500G --wait            # what stands behind that goes elsewhere\n"},
+    {"role", "scalefs role POOL DISK data|metadata [--wait]", "what a disk is for",
+     "Disks for metadata hold what is known of files (names, attributes, where their bytes are), and no data: fast, small ones\n"
+     "make a pool of large, slow disks quicker. As many are wanted as there are copies of metadata, which is one more than may\n"
+     "fail, and at least two; where there are fewer, or these are full, disks for data hold the rest. What is stored moves while\n"
+     "the pool is in use. Disks for data must be at least one more than may fail.\n"
+     "  --wait          until it is done\n",
+     wait_options, 3, 3, sfs_cli_role_of_disk,
+     "  scalefs role tank 5 metadata --wait\n"},
     {"offline", "scalefs offline POOL DISK", "stop using a disk for a while",
      "Of a mounted pool: until `scalefs online`, or until the pool is opened again with the disk there. Files stay in use;\n"
      "refused where the other disks do not hold all of them.\n", common_options, 2,
@@ -133,10 +144,11 @@ static const struct sfs_cli_verb verbs[] = {
      "Exit status 3 with --wait: the pool needs attention.\n", wait_options, 1, 2, sfs_cli_scrub,
      "  scalefs scrub tank --wait\n"},
     {"plan",
-     "scalefs plan POOL add DISK|SIZE… [--station NAME]\n"
+     "scalefs plan POOL add DISK|SIZE… [--station NAME] [--role data|metadata]\n"
      "scalefs plan POOL remove DISK [--failover N]\n"
      "scalefs plan POOL replace OLD NEW|SIZE\n"
      "scalefs plan POOL resize DISK [SIZE]\n"
+     "scalefs plan POOL role DISK data|metadata\n"
      "scalefs plan POOL set [failover=N] [optimize=HOW]\n"
      "scalefs plan --disks SIZE,SIZE… [--failover N] [--optimize HOW]",
      "what a change would mean, or a pool of such disks",

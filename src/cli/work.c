@@ -96,6 +96,12 @@ int sfs_cli_set(struct sfs_cli *cli, const struct sfs_cli_args *args)
                      "Set, and what is stored has followed.");
 }
 
+bool sfs_cli_role(const char *word, enum scalefs_role *role)
+{
+    *role = strcmp(word, "metadata") ? SCALEFS_ROLE_DATA : SCALEFS_ROLE_METADATA;
+    return !strcmp(word, scalefs_role_name(*role));
+}
+
 int sfs_cli_add(struct sfs_cli *cli, const struct sfs_cli_args *args)
 {
     struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
@@ -103,8 +109,12 @@ int sfs_cli_add(struct sfs_cli *cli, const struct sfs_cli_args *args)
     struct sfs_document *answer;
     uint64_t size = 0;
     char problem[256];
+    const char *word = sfs_cli_value(args, "role");
+    enum scalefs_role role = SCALEFS_ROLE_DATA;
     if (!sfs_cli_size_option(args, &size, problem, sizeof(problem)))
         return sfs_cli_usage(cli, "%s", problem);
+    if (word && !sfs_cli_role(word, &role))
+        return sfs_cli_usage(cli, "--role %s is not possible. It is data or metadata.", word);
     sfs_cli_request(&request, "add");
     sfs_json_array(&request, "disks");
     for (size_t i = 1; i < args->count; i++) {
@@ -115,15 +125,41 @@ int sfs_cli_add(struct sfs_cli *cli, const struct sfs_cli_args *args)
     sfs_json_end(&request);
     if (sfs_cli_value(args, "station"))
         sfs_json_string(&request, "station", sfs_cli_value(args, "station"));
+    sfs_json_string(&request, "role", scalefs_role_name(role));
     sfs_json_u64(&request, "size", size);
     sfs_json_bool(&request, "force", sfs_cli_flag(args, "force"));
     sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
     int status = sfs_cli_ask(cli, &how, &request, &answer);
+    if (status)
+        return status;
+    if (role == SCALEFS_ROLE_METADATA)
+        return say_begun(cli, args, answer, "Added: metadata moves there; `scalefs wait` and `scalefs status` tell how far it is.",
+                         "Added, and metadata has moved there.");
+    return say_begun(cli, args, answer,
+                     "Added: the new space can be used. What is stored spreads over it; `scalefs wait` and "
+                     "`scalefs status` tell how far it is.",
+                     "Added, and what is stored has spread.");
+}
+
+int sfs_cli_role_of_disk(struct sfs_cli *cli, const struct sfs_cli_args *args)
+{
+    struct sfs_cli_ask how = {.pool = args->words[0], .work_here = true};
+    struct sfs_json request;
+    struct sfs_document *answer;
+    enum scalefs_role role;
+    if (!sfs_cli_role(args->words[2], &role))
+        return sfs_cli_usage(cli, "%s is no role. A disk is for data or for metadata.", args->words[2]);
+    char *disk = sfs_cli_disk_word(args->words[1], false);
+    sfs_cli_request(&request, "role");
+    sfs_json_string(&request, "disk", disk);
+    free(disk);
+    sfs_json_string(&request, "role", scalefs_role_name(role));
+    sfs_json_bool(&request, "wait", sfs_cli_flag(args, "wait"));
+    int status = sfs_cli_ask(cli, &how, &request, &answer);
     return status ? status
                   : say_begun(cli, args, answer,
-                              "Added: the new space can be used. What is stored spreads over it; `scalefs wait` and "
-                              "`scalefs status` tell how far it is.",
-                              "Added, and what is stored has spread.");
+                              "Set. What is stored goes where it belongs now; `scalefs wait` and `scalefs status` tell how far it is.",
+                              "Set, and what is stored is where it belongs.");
 }
 
 int sfs_cli_remove(struct sfs_cli *cli, const struct sfs_cli_args *args)

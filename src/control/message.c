@@ -53,7 +53,7 @@ static void put_disk(struct sfs_json *json, const struct scalefs_disk_status *di
     sfs_json_string(json, "uuid", disk->uuid);
     sfs_json_string(json, "path", some(disk->path));
     sfs_json_string(json, "station", some(disk->station));
-    sfs_json_string(json, "role", disk->role ? "metadata" : "data");
+    sfs_json_string(json, "role", scalefs_role_name((enum scalefs_role)disk->role));
     sfs_json_u64(json, "size", disk->size);
     sfs_json_u64(json, "used", disk->used);
     sfs_json_string(json, "state", scalefs_disk_state_name(disk->state));

@@ -10,11 +10,12 @@
  *     replace   "old", "new" (or "pairs": [{"old", "new"}, ...]), "size": bytes, "force", "wait"
  *     offline   "disk"
  *     online    "disk"
- *     add       "disks": [path, ...], "station", "size", "force", "wait"
+ *     add       "disks": [path, ...], "station", "role", "size", "force", "wait"
+ *     role      "disk", "role": "data" | "metadata", "wait"
  *     remove    "disk", "failover", "wait"
  *     resize    "disk", "size": bytes (0: all of its device), "wait"
- *     plan      "change": "add" | "remove" | "replace" | "resize" | "set", "disk", "disks": [path or size,
- *               ...], "failover", "optimize", "size", "station"; `done` has "plan" besides
+ *     plan      "change": "add" | "remove" | "replace" | "resize" | "set" | "role", "disk", "disks": [path or size,
+ *               ...], "failover", "optimize", "size", "station", "role"; `done` has "plan" besides
  *     pause, resume, cancel   "task": number (0: all), "wait"
  *     scrub     "action": "start" | "pause" | "resume" | "stop", "wait"
  *     wait

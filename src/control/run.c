@@ -149,6 +149,14 @@ static int run_set(struct run *r)
     return wait_if_asked(r);
 }
 
+/* "data" where nothing is said. */
+static bool role_of(const struct sfs_value *request, enum scalefs_role *role)
+{
+    const char *word = sfs_value_string(request, "role", "data");
+    *role = strcmp(word, "metadata") ? SCALEFS_ROLE_DATA : SCALEFS_ROLE_METADATA;
+    return !strcmp(word, scalefs_role_name(*role));
+}
+
 static int run_add(struct run *r)
 {
     const struct sfs_value *list = sfs_value_get(r->request, "disks");
@@ -161,9 +169,23 @@ static int run_add(struct run *r)
             return bad_request(r, "list of disks");
         paths[count++] = v->string;
     }
-    int error = scalefs_pool_add(r->pool, paths, count, sfs_value_string(r->request, "station", NULL),
-                                 sfs_value_u64(r->request, "size", 0),
-                                 sfs_value_bool(r->request, "force", false), &r->info);
+    struct scalefs_add_options options = {.struct_bytes = sizeof options,
+                                          .station = sfs_value_string(r->request, "station", NULL),
+                                          .file_bytes = sfs_value_u64(r->request, "size", 0),
+                                          .force = sfs_value_bool(r->request, "force", false)};
+    if (!role_of(r->request, &options.role))
+        return bad_request(r, "role");
+    int error = scalefs_pool_add_with(r->pool, paths, count, &options, &r->info);
+    return error ? error : wait_if_asked(r);
+}
+
+static int run_role(struct run *r)
+{
+    const char *disk = sfs_value_string(r->request, "disk", NULL);
+    enum scalefs_role role;
+    if (!disk || !role_of(r->request, &role))
+        return bad_request(r, disk ? "role" : "disk");
+    int error = scalefs_pool_set_role(r->pool, disk, role, &r->info);
     return error ? error : wait_if_asked(r);
 }
 
@@ -269,7 +291,7 @@ static int run_cancel(struct run *r)
 
 static int run_plan(struct run *r)
 {
-    static const char *const names[] = {"add", "remove", "replace", "resize", "set"};
+    static const char *const names[] = {"add", "remove", "replace", "resize", "set", "role"};
     const struct sfs_value *list = sfs_value_get(r->request, "disks");
     const char *change = sfs_value_string(r->request, "change", ""), *paths[DISKS_MAX];
     uint64_t failover = sfs_value_u64(r->request, "failover", UINT64_MAX), optimize = sfs_value_u64(r->request, "optimize", UINT64_MAX);
@@ -278,9 +300,11 @@ static int run_plan(struct run *r)
                                .bytes = sfs_value_u64(r->request, "size", 0), .disks = paths,
                                .station = sfs_value_string(r->request, "station", NULL)};
     unsigned verb = 0;
-    while (verb < 5 && strcmp(change, names[verb]))
+    while (verb < 6 && strcmp(change, names[verb]))
         verb++;
-    if (verb == 5 || (list && (list->type != SFS_VALUE_ARRAY || list->count > DISKS_MAX)))
+    if (!role_of(r->request, &c.role))
+        return bad_request(r, "role");
+    if (verb == 6 || (list && (list->type != SFS_VALUE_ARRAY || list->count > DISKS_MAX)))
         return bad_request(r, "change");
     c.verb = (enum scalefs_change_verb)verb;
     for (const struct sfs_value *v = list ? list->first : NULL; v; v = v->next) {
@@ -303,7 +327,7 @@ static const struct verb {
     {"add", run_add},         {"remove", run_remove},
     {"replace", run_replace}, {"offline", run_offline}, {"online", run_online},
     {"scrub", run_scrub},     {"wait", wait_done},
-    {"plan", run_plan},       {"resize", run_resize},   {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
+    {"plan", run_plan},       {"resize", run_resize},   {"role", run_role},   {"pause", run_pause},     {"resume", run_resume},   {"cancel", run_cancel},
 };
 
 static const struct verb *find_verb(const char *name)

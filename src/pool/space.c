@@ -112,14 +112,17 @@ static uint32_t cleaner_atoms(const struct sfs_pool *pool, const struct sfs_memb
 
 void sfs_reserve_atoms(const struct sfs_pool *pool, bool empty, bool nodes_only, uint32_t reserve[SFS_DISKS_MAX])
 {
-    bool zoned = sfs_pool_zone_bytes(pool) != 0;
+    bool zoned = sfs_pool_zone_bytes(pool) != 0, all = empty;
     unsigned usable = 0, need = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
     memset(reserve, 0, SFS_DISKS_MAX * sizeof *reserve);
     for (unsigned i = 0; i < pool->member_count; i++)
         usable += sfs_member_takes(&pool->members[i], SFS_CLASS_DATA);
+    /* What stands on metadata disks takes no room here; so that they may become full, or go, the whole reserve is kept. */
+    for (unsigned i = 0; i < pool->member_count; i++)
+        all = all || (sfs_member_usable(&pool->members[i]) && pool->members[i].record.role == SFS_ROLE_METADATA);
     uint32_t spare = nodes_only ? SFS_SPARE_NODE_GROUPS / 2 : SFS_SPARE_NODE_GROUPS;
     uint32_t nodes = zoned ? spare * atoms_for(pool, SFS_CLASS_SYSTEM)
-                           : node_atoms(pool, SFS_CLASS_SYSTEM, empty) + node_atoms(pool, SFS_CLASS_METADATA, empty);
+                           : node_atoms(pool, SFS_CLASS_SYSTEM, all) + node_atoms(pool, SFS_CLASS_METADATA, all);
     if (usable == 1)
         nodes *= 2; /* both copies stand on it */
     for (unsigned n = 0; n < need && n < usable; n++) {

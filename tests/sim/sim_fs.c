@@ -117,6 +117,12 @@ static void format(struct world *w, void *arg)
                                   .optimize = (uint8_t)(prng_below(&w->prng, 3) * 50)};
     struct sfs_uuid uuid;
     struct scalefs_error_info info = {0};
+    uint8_t roles[DISKS] = {0};
+    struct prng q;
+    prng_stream(&q, m->w->seed, 802);
+    for (unsigned i = m->failover + 1; i < m->disks && m->roles; i++)
+        roles[i] = prng_chance(&q, 1, 2) ? SFS_ROLE_METADATA : SFS_ROLE_DATA;
+    how.roles = roles;
     MUST(m, sfs_pool_format(w->env, disks, m->disks, &how, &uuid, &info));
     world_close_disks(w, disks);
 }
@@ -235,6 +241,9 @@ static struct model *model_new(uint64_t seed, const struct variant *v, enum zone
     m->failover = (unsigned)prng_below(p, m->disks < 4 ? m->disks : 4);
     if (mode == MODE_FAULT && !v->changes && !m->failover)
         m->failover = 1;
+    struct prng q;
+    prng_stream(&q, seed, 801);
+    m->roles = v->changes && !v->tour && prng_chance(&q, 1, 2);
     m->clients = 2 + (unsigned)prng_below(p, CLIENTS - 1);
     m->store_options.cache_bytes = 1u << (20 + prng_below(p, 2));
     m->store_options.commit_seconds = 1 + (unsigned)prng_below(p, 3);
@@ -469,8 +478,8 @@ static void print_total(const struct total *t)
                "times, and had to be opened anew %llu times\n", N(c->storms), N(c->suspended), N(c->went_on), N(c->remounted));
     if (!c->added)
         return;
-    printf("# disks added %llu, removed %llu, resized %llu, died %llu, wishes changed %llu; cuts and kills in the middle of", N(c->added),
-           N(c->removed), N(c->resized), N(c->died), N(c->configured));
+    printf("# disks added %llu, removed %llu, resized %llu, died %llu, wishes changed %llu, roles %llu; cuts and kills in the middle of", N(c->added),
+           N(c->removed), N(c->resized), N(c->died), N(c->configured), N(c->roles));
     for (unsigned v = 0; v < VERBS; v++)
         printf("%s %s %llu + %llu", v ? "," : "", verb_name((enum verb)v), N(c->cut_in[v]), N(c->killed_in[v]));
     printf("\n");

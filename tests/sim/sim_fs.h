@@ -166,12 +166,12 @@ enum zoned { ZONED_DRAW, ZONED_NONE, ZONED_MIXED, ZONED_ALL };
 
 enum verb {
     VERB_ADD, VERB_REMOVE, VERB_REPLACE, VERB_FAILOVER, VERB_OPTIMIZE, VERB_RESIZE, VERB_PAUSE, VERB_RESUME, VERB_CANCEL, VERB_RATE,
-    VERB_OFFLINE, VERB_ONLINE, VERB_SCRUB, VERBS
+    VERB_OFFLINE, VERB_ONLINE, VERB_SCRUB, VERB_ROLE, VERBS
 };
 
 struct counts { /* nothing but numbers that are added up */
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
-    uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized, died;
+    uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized, died, roles;
     uint64_t storms, suspended, went_on, remounted;
     uint64_t cut_in[VERBS], killed_in[VERBS];
 };
@@ -180,6 +180,7 @@ struct model {
     struct world *w;
     enum mode mode;
     bool changes; /* of the configuration */
+    bool roles;   /* among them disks that are for metadata */
     bool verbose, tiny; /* `tiny`: disks so small that the pool is often full */
     unsigned disks, failover, clients;
     enum zoned zoned;       /* which disks are host-managed zoned ones */

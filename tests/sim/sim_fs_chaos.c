@@ -142,8 +142,8 @@ void chaos_print_groups(struct model *m)
     sfs_store_lock(m->store);
     for (unsigned i = 0; i < pool->member_count; i++)
         if (pool->members[i].used)
-            fprintf(stderr, "# member %u: wish %u, %s, %u atoms, %u free\n", pool->members[i].record.index,
-                    pool->members[i].record.wish, pool->members[i].disk ? "there" : "absent",
+            fprintf(stderr, "# member %u: role %u, wish %u, %s, %u atoms, %u free\n", pool->members[i].record.index,
+                    pool->members[i].record.role, pool->members[i].record.wish, pool->members[i].disk ? "there" : "absent",
                     pool->members[i].record.atoms, pool->members[i].free_atoms);
     fprintf(stderr, "# %zu columns wait to be free again\n", pool->pending_count);
     for (uint32_t i = 0; i < pool->group_cap; i++) {
@@ -462,6 +462,32 @@ static void scrub_all(struct model *m)
         wrong(m, "a scrub does not come to its end, although all disks are there");
 }
 
+/* Nothing is left to do: no data is on a metadata disk, and no nodes are on a disk for data while enough of those have room. */
+static void look_at_roles(struct model *m)
+{
+    struct sfs_pool *pool = m->store->pool;
+    sfs_store_lock(m->store);
+    unsigned roomy = 0, wrongs = 0, copies = pool->config.failover + 1u > 2 ? pool->config.failover + 1u : 2;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct sfs_member *member = &pool->members[i];
+        roomy += member->used && member->record.role == SFS_ROLE_METADATA && member->free_atoms >= member->record.atoms / 2;
+    }
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        const struct sfs_group *g = pool->groups[i];
+        bool nodes = g && (g->record.class == SFS_CLASS_SYSTEM || g->record.class == SFS_CLASS_METADATA);
+        if (!g || !g->count.live || g->record.class == SFS_CLASS_LANDING || (nodes && (roomy < copies || m->zoned != ZONED_NONE)))
+            continue;
+        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
+            wrongs += (sfs_member_of(pool, g->record.columns[c].disk)->record.role == SFS_ROLE_METADATA) != nodes &&
+                      (nodes || sfs_member_of(pool, g->record.columns[c].disk)->record.role == SFS_ROLE_METADATA);
+    }
+    sfs_store_unlock(m->store);
+    if (!wrongs)
+        return;
+    chaos_print_groups(m);
+    wrong(m, "%u columns are on disks of another role", wrongs);
+}
+
 void chaos_calm(struct model *m)
 {
     static const struct sim_rates none;
@@ -474,6 +500,7 @@ void chaos_calm(struct model *m)
     go_on(m);
     settle(m);
     scrub_all(m);
+    look_at_roles(m);
     chaos_look(m, &st);
     new_epoch(m);
     sfs_store_lock(m->store);

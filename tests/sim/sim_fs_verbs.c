@@ -12,13 +12,13 @@
 const char *verb_name(enum verb v)
 {
     static const char *const names[VERBS] = {"add", "remove", "replace", "failover", "optimize", "resize", "pause", "resume",
-                                             "cancel", "rate", "offline", "online", "scrub"};
+                                             "cancel", "rate", "offline", "online", "scrub", "role"};
     return names[v];
 }
 
 void verb_doom(struct model *m)
 {
-    m->doom = (enum verb)prng_below(&m->w->prng, VERBS);
+    m->doom = (enum verb)prng_below(&m->w->prng, m->roles ? VERBS : VERB_ROLE);
     m->doomed = true;
 }
 
@@ -85,16 +85,32 @@ static void add_disk(struct model *m, unsigned spare)
     struct standing st;
     if (m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)) || world_open_disk(m->w, spare, &handle))
         return;
+    uint8_t role = m->roles && prng_chance(&m->chaos, 1, 2) ? SFS_ROLE_METADATA : SFS_ROLE_DATA;
     verb_begin(m, VERB_ADD);
-    int err = sfs_care_add(m->store, &handle, NULL, SFS_ROLE_DATA, 1, &info);
+    int err = sfs_care_add(m->store, &handle, NULL, role, 1, &info);
     verb_end(m, VERB_ADD, err);
-    trace(m, "chaos: disk %u is added: %s", spare, scalefs_error_name(err));
+    trace(m, "chaos: disk %u is added, role %u: %s", spare, role, scalefs_error_name(err));
     if (!err) {
         chaos_look(m, &st);
         m->counts.added++;
     } else if (!refused(err)) {
         wrong(m, "disk %u cannot be added: %s: %s", spare, scalefs_error_text(err), info.text);
     }
+}
+
+static void change_role(struct model *m, unsigned i)
+{
+    struct scalefs_error_info info = {0};
+    if (!m->member[i])
+        return;
+    uint8_t role = prng_chance(&m->chaos, 1, 2) ? SFS_ROLE_METADATA : SFS_ROLE_DATA;
+    verb_begin(m, VERB_ROLE);
+    int err = sfs_care_role(m->store, m->member[i], role, &info);
+    verb_end(m, VERB_ROLE, err);
+    trace(m, "chaos: disk %u (member %u) gets role %u: %s", i, m->member[i], role, scalefs_error_name(err));
+    m->counts.roles += !err;
+    if (err && !refused(err))
+        wrong(m, "disk %u does not get role %u: %s: %s", i, role, scalefs_error_text(err), info.text);
 }
 
 static void remove_disk(struct model *m, unsigned i)
@@ -209,6 +225,10 @@ void verb_some(struct model *m)
 {
     struct prng *p = &m->chaos;
     unsigned i = (unsigned)prng_below(p, sim_farm_count(m->w->farm));
+    if (m->roles && prng_chance(p, 1, 5)) {
+        change_role(m, i);
+        return;
+    }
     switch (prng_below(p, 5)) {
     case 4:
         resize(m, i);

@@ -72,6 +72,10 @@ const char *scalefs_task_kind_name(enum scalefs_task_kind k)
 {
     return k == SCALEFS_TASK_SCRUB ? "scrub" : "replace";
 }
+const char *scalefs_role_name(enum scalefs_role role)
+{
+    return role == SCALEFS_ROLE_METADATA ? "metadata" : "data";
+}
 const char *scalefs_loss_name(enum scalefs_loss l)
 {
     return l == SCALEFS_LOSS_NONE ? "none" : "some";
@@ -151,12 +155,19 @@ int scalefs_pool_set(struct scalefs_pool *pool, const char *key, const char *val
     return error ? refuse(info) : SCALEFS_OK;
 }
 
-int scalefs_pool_add(struct scalefs_pool *pool, const char *const *paths, size_t count, const char *station,
-                     uint64_t file_bytes, bool force, struct scalefs_error_info *info)
+int scalefs_pool_add_with(struct scalefs_pool *pool, const char *const *paths, size_t count, const struct scalefs_add_options *o,
+                          struct scalefs_error_info *info)
 {
     (void)info;
-    note(pool, "add %zu, first %s, station %s size %llu force %d", count, paths[0], station ? station : "-",
-         (unsigned long long)file_bytes, force);
+    note(pool, "add %zu, first %s, station %s role %u size %llu force %d", count, paths[0], o->station ? o->station : "-",
+         (unsigned)o->role, (unsigned long long)o->file_bytes, o->force);
+    return SCALEFS_OK;
+}
+
+int scalefs_pool_set_role(struct scalefs_pool *pool, const char *disk, enum scalefs_role role, struct scalefs_error_info *info)
+{
+    (void)info;
+    note(pool, "role %s %u", disk, (unsigned)role);
     return SCALEFS_OK;
 }
 
