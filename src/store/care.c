@@ -169,7 +169,7 @@ bool sfs_care_step(struct sfs_store *s)
     struct sfs_care *care = s->care;
     if (!may)
         return sfs_care_prove_step(care);
-    return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_owed_step(care) || move_step(care) ||
+    return sfs_care_pack(s) || sfs_care_away_step(care) || sfs_care_unsafe_step(care) || sfs_care_owed_step(care) || move_step(care) ||
            sfs_care_scrub_step(care) || sfs_care_name_step(care);
 }
 
@@ -276,6 +276,7 @@ void sfs_care_stop(struct sfs_store *s)
     sfs_free(s->env, care->proof.done);
     sfs_free(s->env, care->scrub.missed);
     sfs_free(s->env, care->lost);
+    sfs_free(s->env, care->unsafe);
     sfs_map_deinit(&care->lost_ids);
     sfs_free(s->env, care->stuck);
     sfs_free(s->env, care->roomless);

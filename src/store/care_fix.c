@@ -151,20 +151,29 @@ bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
     return !im->doubtful || row_lives(s, im);
 }
 
+/* So many bytes of the row's data; in `buf` only where they go over the end of a unit. */
+static const uint8_t *row_bytes_at(const struct sfs_row_image *im, uint32_t at, uint32_t len, uint8_t *buf)
+{
+    uint32_t unit = at / im->unit_bytes, within = at % im->unit_bytes;
+    if (len <= im->unit_bytes - within)
+        return im->units[unit] + within;
+    for (uint32_t done = 0, n; done < len; done += n, within = 0, unit++) {
+        n = im->unit_bytes - within < len - done ? im->unit_bytes - within : len - done;
+        memcpy(buf + done, im->units[unit] + within, n);
+    }
+    return buf;
+}
+
 /* Does the extent match the sums that it had when it was written? */
 static bool entry_right(const struct sfs_row_image *im, const struct sfs_entry *e, uint8_t *buf)
 {
     uint64_t sums[SFS_SUMS_MAX];
     unsigned count = 0;
     uint32_t piece = e->compression ? e->stored : SFS_SUM_BYTES;
-    for (uint32_t done = 0; done < e->stored;) { /* out of the units, end to end */
-        uint32_t unit = (e->offset + done) / im->unit_bytes, within = (e->offset + done) % im->unit_bytes;
-        uint32_t n = im->unit_bytes - within < e->stored - done ? im->unit_bytes - within : e->stored - done;
-        memcpy(buf + done, im->units[unit] + within, n);
-        done += n;
+    for (uint32_t done = 0; done < e->stored && count < SFS_SUMS_MAX; done += piece, count++) {
+        uint32_t n = e->stored - done < piece ? e->stored - done : piece;
+        sums[count] = sfs_extent_sum(row_bytes_at(im, e->offset + done, n, buf), n, e->id, e->birth, count);
     }
-    for (uint32_t done = 0; done < e->stored && count < SFS_SUMS_MAX; done += piece, count++)
-        sums[count] = sfs_extent_sum(buf + done, e->stored - done < piece ? e->stored - done : piece, e->id, e->birth, count);
     return count == e->sums && sfs_sums_hash(sums, count) == e->sums_hash;
 }
 

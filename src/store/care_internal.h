@@ -127,6 +127,8 @@ struct sfs_care {
     struct sfs_map lost_ids; /* the extents that are known to be lost (care_lost.c) */
     uintptr_t lost_scrubs;   /* how many scrubs have begun */
     bool lost_unnamed;       /* others than when their files were named */
+    uint64_t *unsafe; /* extents that can be read, in rows that cannot be put right: nothing bears the loss of a disk there */
+    size_t unsafe_count, unsafe_cap;
     uint64_t lost_nodes; /* of the map and the space tree */
     bool lost_unsure;    /* some range was not noted, or something in one could not be judged; whoever asks clears it */
     struct sfs_disk **wipe; /* of members that were dropped */
@@ -314,6 +316,7 @@ uint64_t sfs_care_count_lost(struct sfs_care *care);
 bool sfs_care_any_lost(struct sfs_care *care); /* the same for what is not committed: not counted or named, and more than to be readable is asked */
 /* This one is lost: it is counted, logged, and its file named when all else is done; once. */
 void sfs_care_lost_extent(struct sfs_care *care, uint64_t id, const struct sfs_extent *e);
+bool sfs_care_unsafe_step(struct sfs_care *care); /* what was found beside lost extents goes to better rows */
 /* A scrub begins; one has read everything: only what was found lost since its beginning is. locked */
 void sfs_care_lost_begin(struct sfs_care *care);
 void sfs_care_lost_end(struct sfs_care *care);

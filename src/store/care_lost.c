@@ -5,6 +5,8 @@
  */
 #include "store/care_internal.h"
 
+#include "store/move.h"
+
 #include <stdlib.h>
 
 #define RANGES_MAX (1u << 20)
@@ -163,7 +165,8 @@ static int judge_node(struct sfs_store *s, const struct sfs_extent *e)
     return err;
 }
 
-static bool is_lost(struct sfs_care *care, uint64_t id, struct sfs_extent *e)
+/* OK; CORRUPT: it is lost; else it cannot be told. */
+static int judge(struct sfs_care *care, uint64_t id, struct sfs_extent *e)
 {
     struct sfs_store *s = care->s;
     int err;
@@ -178,7 +181,34 @@ static bool is_lost(struct sfs_care *care, uint64_t id, struct sfs_extent *e)
     }
     if (err && err != SCALEFS_E_CORRUPT)
         care->lost_unsure = true;
-    return err == SCALEFS_E_CORRUPT;
+    return err;
+}
+
+static void note_unsafe(struct sfs_care *care, uint64_t id)
+{
+    struct sfs_store *s = care->s;
+    sfs_store_lock(s);
+    if (care->unsafe_count < RANGES_MAX &&
+        !sfs_vec_reserve(s->env, &care->unsafe, &care->unsafe_cap, care->unsafe_count + 1, sizeof *care->unsafe))
+        care->unsafe[care->unsafe_count++] = id; /* else the next scrub finds it */
+    sfs_store_unlock(s);
+}
+
+bool sfs_care_unsafe_step(struct sfs_care *care)
+{
+    struct sfs_store *s = care->s;
+    size_t done;
+    if (!care->unsafe_count) /* nobody else changes it */
+        return false;
+    int err = sfs_move_extents(s, care->unsafe, care->unsafe_count, &done);
+    if (!err)
+        err = sfs_checkpoint(s, false, false, true);
+    sfs_store_lock(s);
+    if (!err)
+        memmove(care->unsafe, care->unsafe + done, (care->unsafe_count -= done) * sizeof *care->unsafe);
+    care->retry = care->retry || err;
+    sfs_store_unlock(s);
+    return !err;
 }
 
 /* --- which they are --- */
@@ -314,7 +344,10 @@ static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
             care->lost_unsure = care->lost_unsure || err != SCALEFS_E_NOENT;
             break;
         }
-        if (!(quiet && has_no_batch(s, &e)) && !is_lost(care, id, &e))
+        err = quiet && has_no_batch(s, &e) ? SCALEFS_E_CORRUPT : judge(care, id, &e);
+        if (!err && !quiet && e.kind == 0)
+            note_unsafe(care, id);
+        if (err != SCALEFS_E_CORRUPT)
             continue;
         lost++;
         if (!quiet)

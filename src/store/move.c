@@ -479,6 +479,31 @@ int sfs_move_stranded(struct sfs_care *care, uint32_t group, size_t *moved)
     return err;
 }
 
+int sfs_move_extents(struct sfs_store *s, const uint64_t *ids, size_t count, size_t *done)
+{
+    struct mover m;
+    size_t moved;
+    int err = begin(s, &m);
+    *done = 0;
+    if (err)
+        return err;
+    sfs_batch_pad(m.batch);
+    for (; *done < count && m.found_bytes < AHEAD_BYTES && !err; ++*done) {
+        struct moving next = {.id = ids[*done]};
+        err = sfs_extent_lookup(s, next.id, &next.from);
+        if (err == SCALEFS_E_NOENT) {
+            err = SCALEFS_OK;
+            continue;
+        }
+        if (!err)
+            err = sfs_vec_reserve(s->env, &m.found, &m.found_cap, m.found_count + 1, sizeof *m.found);
+        if (!err)
+            m.found[m.found_count++] = next;
+        m.found_bytes += next.from.stored;
+    }
+    return finish_moves(&m, err, false, &moved);
+}
+
 int sfs_move_landing(struct sfs_store *s, uint32_t group)
 {
     struct sfs_group_record g;

@@ -17,6 +17,8 @@ int sfs_move_rows_of(struct sfs_store *s, const struct sfs_rows *lists, size_t l
  * those that cannot be read. Of these what can be read goes along, and the rest stays lost: reading it is an error, as before. */
 struct sfs_care;
 int sfs_move_stranded(struct sfs_care *care, uint32_t group, size_t *moved);
+/* Moves the first *done of these extents, as far as they are still there. */
+int sfs_move_extents(struct sfs_store *s, const uint64_t *ids, size_t count, size_t *done);
 /* Packs a landing group that is not being filled into wide rows. */
 int sfs_move_landing(struct sfs_store *s, uint32_t group);
 /* The next closed landing group, if there is one. */

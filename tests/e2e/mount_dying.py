@@ -82,13 +82,17 @@ def leaves(kind, sizes, failover, sick):
     files = fill(pool, 60, len(sizes))
     pool.unmount()
     hits = sum(hurt(pool.disks[i], i, 0.02) for i in sick)
+    if kind == "rebuilt":  # from disks of which one is sick
+        os.unlink(pool.disks[0])
     pool.mount()
     if kind == "removed":
         told = pool.cli("remove", pool.name, pool.disks[0], "--wait", ok=(3,))
     else:
-        told = pool.cli("replace", pool.name, pool.disks[0], pool.new_disk(sizes[0], "new"), "--wait", ok=(3,))
+        told = pool.cli("replace", pool.name, "1", pool.new_disk(sizes[0], "new"), "--wait", ok=(3,))
         pool.disks.append(os.path.join(pool.folder, "new"))
-    os.unlink(pool.disks.pop(0))
+    if kind != "rebuilt":
+        os.unlink(pool.disks[0])
+    pool.disks.pop(0)
     status = pool.status()
     equal((status["tasks"], status["pool"]["state"], len(status["disks"])), ([], "damaged", len(pool.disks)), "afterwards")
     lost = lost_files(pool, files)
@@ -131,4 +135,5 @@ if __name__ == "__main__":
     else:
         case(leaves, "removed", [128 * MIB] * 3, 0, (0,), timeout=180, name="a_sick_disk_is_removed")
         case(leaves, "replaced", [128 * MIB] * 3, 0, (0,), timeout=180, name="a_sick_disk_is_replaced")
+        case(leaves, "rebuilt", [128 * MIB] * 4, 1, (2,), timeout=180, name="a_lost_disk_is_replaced_and_another_is_sick")
     sys.exit(finish())
