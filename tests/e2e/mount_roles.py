@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Disks for metadata join, change and leave while files are in use, and while the server is killed."""
+import errno
 import json
 import multiprocessing
 import os
@@ -131,6 +132,33 @@ def made_so():
     pool.destroy()
 
 
+def what_is_free_can_be_written():
+    paths = [os.path.join(SCRATCH, "full", f"disk{i}") for i in (3, 4)]
+    pool = Pool("full", [256 * MIB, 192 * MIB, 256 * MIB, 96 * MIB, 96 * MIB], 1, options=("--role", "metadata=" + ",".join(paths)))
+    pool.mount()
+    free, data, written = pool.status()["capacity"]["free"], os.urandom(MIB), 0
+    try:
+        while written < 2 * free:
+            with open(pool.path(f"f{written // MIB}"), "wb") as f:
+                f.write(data)
+            written += MIB
+    except OSError as e:
+        equal(e.errno, errno.ENOSPC, "what a full pool says")
+    pool.sync()
+    note(f"{free / MIB:.0f} MiB were free, {written / MIB:.0f} MiB could be written")
+    if abs(written - free) > 0.03 * free + 4 * MIB:
+        raise AssertionError((free, written))
+    metadata = [d["used"] for d in pool.status()["disks"] if d["role"] == "metadata"]
+    if not all(0 < used <= 32 * MIB for used in metadata):
+        raise AssertionError(metadata)
+    for name in os.listdir(pool.mount_point)[: written // MIB // 2]:
+        os.unlink(pool.path(name))
+    pool.sync()
+    pool.unmount()
+    pool.cli("check", *pool.disks)
+    pool.destroy()
+
+
 if __name__ == "__main__":
     if not have_fuse():
         skip("mount_roles", "no FUSE here")
@@ -139,4 +167,5 @@ if __name__ == "__main__":
         case(kills_in_the_middle, timeout=240)
         case(refusals, timeout=120)
         case(made_so, timeout=120)
+        case(what_is_free_can_be_written, timeout=120)
     sys.exit(finish())

@@ -97,6 +97,7 @@ static void done(struct world *w, struct sfs_store *s, struct content *c)
     NEED_EQ(w, s->pool->config.settle, 0);
     NEED(w, sfs_care_idle(s));
     NEED_EQ(w, columns(s, false, SFS_ROLE_METADATA), 0);
+    NEED(w, sfs_groups_unallocated(s->pool) <= sfs_groups_capacity(s->pool));
     for (unsigned i = 0; i < s->pool->member_count; i++) {
         const struct sfs_member *m = &s->pool->members[i];
         struct sfs_head *head = sfs_alloc(w->env, sizeof *head);
