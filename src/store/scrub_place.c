@@ -192,11 +192,17 @@ int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, ui
 
 /* --- heads --- */
 
+/* One that no record names yet was just written, and may be taken back any moment: only commits use it. */
+static bool has_head(const struct sfs_member *m)
+{
+    return m->used && !m->unnamed;
+}
+
 bool sfs_scrub_next_head(struct sfs_care *care, uint16_t *index)
 {
     struct sfs_pool *pool = care->s->pool;
     for (unsigned i = 0; i < pool->member_count; i++) {
-        if (!pool->members[i].used || !pool->members[i].disk || care->scrub.heads[i / 64] >> i % 64 & 1)
+        if (!has_head(&pool->members[i]) || !pool->members[i].disk || care->scrub.heads[i / 64] >> i % 64 & 1)
             continue;
         care->scrub.heads[i / 64] |= 1ull << i % 64;
         *index = pool->members[i].record.index;
@@ -240,7 +246,7 @@ bool sfs_scrub_is_whole(struct sfs_care *care)
     for (size_t i = 0; i < p->missed_count; i++)
         whole = whole && !group_of(pool, &p->missed[i]);
     for (unsigned i = 0; i < pool->member_count; i++)
-        whole = whole && (!pool->members[i].used || p->heads[i / 64] >> i % 64 & 1);
+        whole = whole && (!has_head(&pool->members[i]) || p->heads[i / 64] >> i % 64 & 1);
     return whole;
 }
 
@@ -262,7 +268,7 @@ bool sfs_scrub_waits(struct sfs_care *care, char *why, size_t size)
     }
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
-        if (!m->used)
+        if (!has_head(m))
             continue;
         bool looked_at = p->heads[i / 64] >> i % 64 & 1;
         if (m->disk && !looked_at)

@@ -550,6 +550,38 @@ static void another_group(struct world *w, void *arg)
     sync_and_close(w, s);
 }
 
+/* A disk that is joining may be taken back while a scrub runs, and closed. */
+static void one_is_joining(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_scrub_piece piece;
+    uint16_t index;
+    unsigned seen = 0;
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    sfs_store_lock(s);
+    NEED(w, sfs_scrub_next(s->care, &piece));
+    sfs_member_of(s->pool, 2)->unnamed = true;
+    for (; sfs_scrub_next_head(s->care, &index); seen++)
+        NEED(w, index != 2);
+    NEED_EQ(w, seen, 2);
+    sfs_member_of(s->pool, 2)->unnamed = false;
+    sfs_store_unlock(s);
+    take_care(w, s);
+    NEED_EQ(w, s->pool->scrub.id, 0);
+    sync_and_close(w, s);
+}
+
+static void leaves_a_disk_alone_that_is_joining(void)
+{
+    struct world w;
+    struct content c;
+    begin(&w, &c, 3);
+    live(&w, one_is_joining, &c);
+    world_deinit(&w);
+}
+
 static void begins_at_the_first_row_of_another_group(void)
 {
     struct world w;
@@ -569,6 +601,7 @@ int main(int argc, char **argv)
     RUN(a_damaged_label_is_mended_at_opening);
     RUN(pauses_and_goes_on_after_an_opening);
     RUN(begins_at_the_first_row_of_another_group);
+    RUN(leaves_a_disk_alone_that_is_joining);
     RUN(takes_nothing_for_wrong_while_others_write);
     RUN(leaves_headers_alone_that_are_being_written);
     RUN(does_not_look_for_nodes_that_are_not_written);
