@@ -420,14 +420,23 @@ static void not_calm(struct model *m, const struct standing *st)
           action);
 }
 
+/* Nothing is paused or slow any more. */
+static bool goes_on(struct model *m)
+{
+    struct scalefs_error_info info = {0};
+    return !m->changes || (!sfs_care_resume(m->store, 0, &info) && !sfs_care_limit(m->store, 0, &info));
+}
+
 /* Until the pool is healthy and has nothing to do. */
 static void settle(struct model *m)
 {
     struct standing st;
+    bool going = false;
     for (unsigned tries = 0; tries < PATIENCE_S * 10; tries++) {
-        chaos_look(m, &st);
         storm_look(m);
-        if (st.healthy && !m->storm)
+        going = going || goes_on(m);
+        chaos_look(m, &st);
+        if (going && st.healthy && !m->storm)
             return;
         for (unsigned i = 0; i < sim_farm_count(m->w->farm) && st.absent; i++)
             if (m->member[i])
@@ -435,17 +444,6 @@ static void settle(struct model *m)
         sfs_task_sleep(m->w->env, 100000000);
     }
     not_calm(m, &st);
-}
-
-/* Nothing is paused or slow any more. */
-static void go_on(struct model *m)
-{
-    struct scalefs_error_info info = {0};
-    for (unsigned tries = 0; m->changes && tries < 100; tries++) {
-        if (!sfs_care_resume(m->store, 0, &info) && !sfs_care_limit(m->store, 0, &info))
-            return;
-        sfs_task_sleep(m->w->env, 100000000);
-    }
 }
 
 /* One scrub that has seen everything, also of a disk of which the pool learns only by the scrub itself that it was pulled. */
@@ -497,7 +495,6 @@ void chaos_calm(struct model *m)
     prng_stream(&m->chaos, m->w->seed, 6000 + m->w->life);
     for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
         sim_disk_return(sim_farm_disk(m->w->farm, i));
-    go_on(m);
     settle(m);
     scrub_all(m);
     look_at_roles(m);

@@ -10,7 +10,7 @@
 
 #include "store/care_internal.h"
 
-enum { PATIENCE_S = 600 };
+enum { PATIENCE_S = 600, DEAD_S = 60 };
 
 static unsigned comings(struct model *m, unsigned i)
 {
@@ -76,11 +76,13 @@ static void needs_opening(struct model *m)
 void storm_look(struct model *m)
 {
     struct sfs_store *s = m->store;
-    bool away = false;
+    bool away = false, dead = false;
     if (!m->storm)
         return;
-    for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++)
+    for (unsigned i = 0; i < sim_farm_count(m->w->farm); i++) {
         away = away || (m->member[i] && !m->dead[i] && sim_disk_is_away(sim_farm_disk(m->w->farm, i)));
+        dead = dead || (m->member[i] && m->dead[i]);
+    }
     sfs_store_lock(s);
     bool waits = s->pool->waits, suspended = s->pool->suspended, cut_off = s->pool->cut_off, failed = s->care->proof.failed;
     sfs_store_unlock(s);
@@ -91,7 +93,8 @@ void storm_look(struct model *m)
     uint64_t now = sim_env_now(m->w->sim);
     if (!m->storm_ns)
         m->storm_ns = now;
-    if (suspended && failed)
+    /* What nobody else has may be on one that never comes back: the pool does not know, and says what to do "if this does not end". */
+    if (suspended && (failed || (dead && now - m->storm_ns > DEAD_S * 1000000000ull)))
         needs_opening(m);
     if (now - m->storm_ns > PATIENCE_S * 1000000000ull && suspended)
         wrong(m, "all disks are back, and the pool neither goes on nor says that it cannot");
