@@ -76,11 +76,14 @@ int sfs_wish_may_replace(struct sfs_store *s, uint16_t old_index, const struct s
 }
 
 /* The wish could not be made durable: as if it had not been made. The new disk is the caller's again. */
-static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_index, uint8_t old_wish)
+static void take_back(struct sfs_store *s, uint16_t old_index, uint16_t new_index, uint8_t old_wish, uint8_t quorum)
 {
     sfs_store_lock(s);
     while (s->checkpointing) /* nobody but a commit uses a member without columns */
         sfs_cond_wait(&s->checkpoint_done, s->lock);
+    if (s->pool->config.quorum < quorum) /* the old one is waited for again, and may be absent */
+        s->pool->config.quorum = quorum;
+    s->pool->config_dirty = true;
     struct sfs_member *m = sfs_member_of(s->pool, old_index), *fresh = sfs_member_of(s->pool, new_index);
     if (m) {
         m->record.replaced_by = SFS_NONE16;
@@ -141,12 +144,14 @@ static int replace_all(struct sfs_store *s, struct pair *pairs, struct sfs_disk 
                        struct scalefs_error_info *info)
 {
     size_t joined = 0;
+    uint8_t quorum = 0;
     int err = may_replace_all(s, pairs, disks, count, info);
     for (; joined < count && !err; joined += !err)
         err = sfs_member_add(s->pool, disks[joined], pairs[joined].station[0] ? pairs[joined].station : NULL,
                              pairs[joined].role, &pairs[joined].index, info);
     if (!err) {
         sfs_store_lock(s);
+        quorum = s->pool->config.quorum;
         hand_over(s->pool, pairs, count);
         sfs_store_unlock(s);
         err = sfs_checkpoint(s, false, false, true);
@@ -155,7 +160,7 @@ static int replace_all(struct sfs_store *s, struct pair *pairs, struct sfs_disk 
                        scalefs_error_text(err));
     }
     for (size_t i = 0; i < joined && err; i++)
-        take_back(s, pairs[i].old_index, pairs[i].index, pairs[i].wish);
+        take_back(s, pairs[i].old_index, pairs[i].index, pairs[i].wish, quorum);
     sfs_store_lock(s);
     for (size_t i = 0; i < count && !err; i++) {
         struct sfs_member *fresh = sfs_member_of(s->pool, pairs[i].index), *old = sfs_member_of(s->pool, pairs[i].old_index);

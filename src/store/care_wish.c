@@ -33,6 +33,9 @@ void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w)
     c->settle = w->config.settle;
     c->paused = w->config.paused;
     c->rate = w->config.rate;
+    /* A commit that failed may have lowered it, since one that is absent was not to be waited for. */
+    if (c->quorum < w->config.quorum)
+        c->quorum = w->config.quorum;
     pool->config_dirty = true;
     for (unsigned i = 0; i < pool->member_count; i++) {
         struct sfs_member *m = &pool->members[i];

@@ -326,6 +326,46 @@ static void what_cannot_be_put_back_is_tried_again(void)
     run(put_back_fails);
 }
 
+/* A disk is absent that holds nothing any more. While it is being replaced another one goes: the pool waits for that one alone. */
+static void while_one_is_replaced(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, 2), w->env, &disk));
+    MUST(w, sfs_care_add(s, &disk, NULL, 0, 1, &info));
+    MUST(w, sfs_store_commit(s));
+    goes(w, s, 3);
+    s->pool->config.failover = 0; /* as was wished meanwhile */
+    s->pool->config_dirty = true;
+    MUST(w, sfs_store_commit(s));
+    NEED(w, !s->pool->suspended && s->pool->config.quorum == 1);
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, 3), w->env, &disk));
+    sim_disk_fail_flushes(sim_farm_disk(w->farm, 0), 1);
+    NEED_EQ(w, sfs_care_replace(s, 3, disk, &info), SCALEFS_E_SUSPENDED);
+    disk->ops->close(disk);
+    comes_back(w, s, 1);
+    NEED(w, !s->pool->waits);
+    take_care(w, s);
+    NEED(w, !s->pool->suspended);
+    comes_back(w, s, 3);
+    take_care(w, s);
+    sync_and_close(w, s);
+}
+
+static void a_replacement_that_fails_leaves_no_stricter_pool(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, DISKS, 96 * MIB);
+    live(&w, fill_pool, &c);
+    add_disks(&w, 2, 96 * MIB);
+    live(&w, while_one_is_replaced, &c);
+    world_deinit(&w);
+}
+
 /* --- what only an absent disk has --- */
 
 /* A live row of data, and where its units stand. */
@@ -574,6 +614,7 @@ int main(int argc, char **argv)
     RUN(disks_that_go_by_turns_are_too_many_as_well);
     RUN(the_proof_begins_again_when_one_comes_back);
     RUN(what_cannot_be_put_back_is_tried_again);
+    RUN(a_replacement_that_fails_leaves_no_stricter_pool);
     RUN(a_row_is_not_lost_before_an_absent_disk_was_asked);
     RUN(a_column_does_not_go_to_a_disk_that_went_meanwhile);
     RUN(a_column_of_a_log_waits_for_its_disk);
