@@ -103,6 +103,7 @@ struct worker {
     struct driver *driver;
     unsigned slot;
     struct fuse_buf request;
+    uint8_t *memory; /* what `request` is read into */
     uint8_t *reply; /* a page of room for the header, then DRIVER_MAX_TRANSFER bytes */
 };
 

@@ -36,7 +36,7 @@ static int start_worker(struct driver *d);
 
 static void worker_free(struct worker *w)
 {
-    free(w->request.mem);
+    free(w->memory);
     free(w->reply);
     free(w);
 }
@@ -302,7 +302,10 @@ static int start_worker(struct driver *d)
     w->driver = d;
     /* Page-aligned data, and a header that ends where they begin. */
     w->reply = aligned_alloc(4096, 4096 + DRIVER_MAX_TRANSFER);
-    if (!w->reply || pthread_attr_init(&attr)) {
+    w->memory = aligned_alloc(4096, 4096 + 4096 + DRIVER_MAX_TRANSFER);
+    if (w->memory)
+        w->request.mem = w->memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
+    if (!w->reply || !w->memory || pthread_attr_init(&attr)) {
         worker_free(w);
         return SCALEFS_E_NOMEM;
     }
