@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -36,7 +37,10 @@ static int start_worker(struct driver *d);
 
 static void worker_free(struct worker *w)
 {
-    free(w->memory);
+    if (w->memory)
+        scalefs_memory_put(w->driver->fs, w->memory);
+    else
+        free(w->request.mem);
     free(w->reply);
     free(w);
 }
@@ -166,7 +170,7 @@ static void share(struct driver *d, const struct worker *w)
 static void note_turn(struct driver *d, struct worker *w)
 {
     bool alone = atomic_load(&d->alone) == w;
-    uint32_t caller = ((const struct fuse_in_header *)w->request.mem)->pid;
+    uint32_t caller = w->last.pid;
     if (atomic_exchange(&d->caller, caller) != caller || atomic_load(&d->busy) > 0 || request_waits(d)) {
         atomic_store(&d->in_turn, 0);
         if (alone)
@@ -222,6 +226,15 @@ static void take_short_turns(void)
 #endif
 }
 
+/* The data of a WRITE arrive page-aligned: the kernel copies whole pages then. */
+static void find_memory(struct worker *w)
+{
+    _Static_assert(SCALEFS_KEEP_MEMORY >= DRIVER_MAX_TRANSFER + 2 * 4096, "a request and its header");
+    w->memory = scalefs_memory_get(w->driver->fs);
+    if (w->memory)
+        w->request.mem = (uint8_t *)w->memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
+}
+
 static void *work(void *argument)
 {
     struct worker *w = argument;
@@ -237,8 +250,10 @@ static void *work(void *argument)
         }
         if (d->may_linger && answered) {
             note_turn(d, w);
-            linger(d, w->request.mem);
+            linger(d, &w->last);
         }
+        if (!w->memory && !w->request.mem)
+            find_memory(w);
         atomic_fetch_add(&d->idle, 1);
         int got = fuse_session_receive_buf(d->session, &w->request);
         bool none_waits = atomic_fetch_sub(&d->idle, 1) == 1;
@@ -246,6 +261,7 @@ static void *work(void *argument)
             continue;
         if (got <= 0)
             break;
+        memcpy(&w->last, w->request.mem, sizeof w->last);
         atomic_fetch_add(&d->busy, 1);
         atomic_fetch_add(&d->taken, 1);
         if (d->may_linger)
@@ -302,10 +318,7 @@ static int start_worker(struct driver *d)
     w->driver = d;
     /* Page-aligned data, and a header that ends where they begin. */
     w->reply = aligned_alloc(4096, 4096 + DRIVER_MAX_TRANSFER);
-    w->memory = aligned_alloc(4096, 4096 + 4096 + DRIVER_MAX_TRANSFER);
-    if (w->memory)
-        w->request.mem = w->memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
-    if (!w->reply || !w->memory || pthread_attr_init(&attr)) {
+    if (!w->reply || pthread_attr_init(&attr)) {
         worker_free(w);
         return SCALEFS_E_NOMEM;
     }
