@@ -97,7 +97,6 @@ static void done(struct world *w, struct sfs_store *s, struct content *c)
     NEED_EQ(w, s->pool->config.settle, 0);
     NEED(w, sfs_care_idle(s));
     NEED_EQ(w, columns(s, false, SFS_ROLE_METADATA), 0);
-    NEED(w, sfs_groups_unallocated(s->pool) <= sfs_groups_capacity(s->pool));
     for (unsigned i = 0; i < s->pool->member_count; i++) {
         const struct sfs_member *m = &s->pool->members[i];
         struct sfs_head *head = sfs_alloc(w->env, sizeof *head);
@@ -373,6 +372,37 @@ static void full_metadata_disks_refuse_nothing(void)
     world_deinit(&w);
 }
 
+/* --- what is told to be free --- */
+
+static void empty_pool(struct world *w, void *arg)
+{
+    struct sfs_disk *handles[DISKS_MAX];
+    struct scalefs_error_info info = {0, ""};
+    const uint8_t roles[6] = {0, 0, 0, 0, 1, 1};
+    struct sfs_pool_format how = {.name = "tank", .failover = 1, .roles = roles};
+    (void)arg;
+    world_open_disks(w, handles);
+    MUST(w, sfs_pool_format(w->env, handles, 6, &how, NULL, &info));
+    world_close_disks(w, handles);
+    struct sfs_store *s = open_store(w, 63, false);
+    MUST(w, sfs_store_sync(s));
+    take_care(w, s);
+    NEED(w, columns(s, true, SFS_ROLE_METADATA) > 0);
+    NEED(w, sfs_groups_unallocated(s->pool) <= sfs_groups_capacity(s->pool));
+    sync_and_close(w, s);
+}
+
+/* Nodes stand on metadata disks, and the room that is kept for them on data disks is kept all the same. */
+static void no_more_is_free_than_there_is(void)
+{
+    struct world w;
+    world_init(&w, test_seed());
+    for (unsigned i = 0; i < 6; i++)
+        sim_farm_add(w.farm, &(struct sim_disk_options){.size_bytes = sizes[i]});
+    live(&w, empty_pool, NULL);
+    world_deinit(&w);
+}
+
 /* --- plans --- */
 
 static void plans(struct world *w, void *arg)
@@ -473,6 +503,7 @@ int main(int argc, char **argv)
     RUN(pools_are_not_made_without_room_for_data);
     RUN(a_metadata_disk_fails);
     RUN(full_metadata_disks_refuse_nothing);
+    RUN(no_more_is_free_than_there_is);
     RUN(plans_know_roles);
     RUN(goes_on_after_every_cut);
     return TEST_END();
