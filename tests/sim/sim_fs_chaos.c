@@ -47,7 +47,7 @@ void chaos_begin(struct model *m)
     sim_farm_set_budget(m->w->farm, m->failover);
     struct prng q;
     prng_stream(&q, m->w->seed, 800);
-    m->storms = prng_chance(&q, 1, 2) && !m->changes;
+    m->storms = prng_chance(&q, 1, 2);
 }
 
 static bool may_affect(struct model *m, struct sim_disk *d)
