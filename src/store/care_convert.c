@@ -554,6 +554,10 @@ bool sfs_care_convert_step(struct sfs_care *care)
     }
     if (fit == FIT_WIDTH)
         sfs_group_evacuate(s, g);
+    if (fit == FIT_WIDTH && g->in_flight > g->pins) { /* what comes alive meanwhile would look as if nothing could be moved */
+        sfs_store_unlock(s);
+        return true;
+    }
     struct sfs_group_record r = g->record;
     uint64_t live = g->count.live;
     sfs_care_begin(care, SFS_CARE_CONVERT);
