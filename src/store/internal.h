@@ -147,6 +147,7 @@ struct sfs_store {
     uint64_t node_room;     /* metadata nodes that could still be written, as last counted */
     bool broken_nodes_ok;   /* no room for nodes on whole groups: those with absent columns serve, too */
     bool opening[SFS_CLASSES][2]; /* a task is opening a group for this */
+    uint64_t weak_kept[SFS_CLASSES][2]; /* the commit (+ 1) after which nothing better than what is filled was found */
     unsigned heading;             /* groups in the table whose headers are on their way: no record may name them */
     bool emptied; /* some group may hold nothing live any more */
     struct {
@@ -254,6 +255,9 @@ bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locke
 #define SFS_NODES_KEPT 320u
 /* Counts what the estimates above say. locked; at each checkpoint and when they ran low. */
 void sfs_space_count(struct sfs_store *s);
+/* So many bytes are missing for what is stored and promised, when all will be as it is wished. locked */
+struct sfs_after;
+uint64_t sfs_space_lacks(struct sfs_store *s, const struct sfs_after *after);
 /* NOSPC when so little room for nodes is left, and none can be made, that only what claims more may go on. locked; may give up the
  * lock. */
 int sfs_space_have_nodes(struct sfs_store *s, enum sfs_claim claim);

@@ -241,6 +241,8 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
             break;
     }
     if (!err) {
+        if (s->open_groups[class][t])
+            close_open(s, class, t); /* this one is better */
         g->allocating = true;
         s->open_groups[class][t] = g;
     }
@@ -254,15 +256,21 @@ static int have_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
     while (s->opening[class][t])
         sfs_cond_wait(&s->room_made, s->lock);
     struct sfs_group *g = s->open_groups[class][t];
-    if (g && (g->moving || g->closed || is_weak(s, g) || !sfs_group_bears(s->pool, g)))
+    if (g && (g->moving || g->closed || !sfs_group_bears(s->pool, g)))
         close_open(s, class, t);
-    if (s->open_groups[class][t])
+    g = s->open_groups[class][t];
+    /* A weak one is filled on only where there is no better: looked for once a commit, since one that is left is found again only
+     * with its rows read anew, and where rows are written in order never. */
+    if (g && (!is_weak(s, g) || s->weak_kept[class][t] == s->pool->committed + 1))
         return SCALEFS_OK;
     s->opening[class][t] = true;
     int err = open_group(s, class, t, use_reserve);
     s->opening[class][t] = false;
     sfs_cond_broadcast(&s->room_made);
-    return err;
+    g = s->open_groups[class][t];
+    if (g && is_weak(s, g))
+        s->weak_kept[class][t] = s->pool->committed + 1;
+    return err == SCALEFS_E_NOSPC && g && usable(s, g) ? SCALEFS_OK : err;
 }
 
 static int take_from(struct sfs_store *s, struct sfs_group *g, uint32_t *row)
