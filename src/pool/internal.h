@@ -81,8 +81,6 @@ bool sfs_atoms_claim(struct sfs_member *m, uint32_t atom, uint32_t atoms);
 void sfs_atoms_release(struct sfs_member *m, uint32_t atom, uint32_t atoms);
 /* An aligned free area of `atoms` (a power of two): the one that breaks up the least, lowest address. */
 bool sfs_atoms_take(struct sfs_member *m, uint32_t atoms, uint32_t *atom);
-/* How many aligned free areas of that size there are. */
-uint32_t sfs_atoms_areas(const struct sfs_member *m, uint32_t atoms);
 
 /* --- load.c --- */
 /* Builds the pool that `record` describes, without disks in its members. The pages are read from any of

@@ -67,6 +67,7 @@ struct sfs_group {
     bool closed;                   /* takes no new rows */
     bool torn;                     /* nor ever will: a row may be missing, or a zone have got less far */
     uint64_t missed;               /* columns whose disk was away for some time since the group was made */
+    bool anew;  /* what lives in it will be written elsewhere, as last foretold (store/care_after.c) */
     bool spare; /* of nodes, holds none yet, and stays nevertheless */
     uint32_t promised;             /* rows that somebody gathers data for and that have no number yet */
     uint32_t turn;                 /* the row that is to be sent next */
@@ -292,6 +293,10 @@ bool sfs_reserve_short(const struct sfs_pool *pool, const uint64_t *empty, size_
 void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old enough become free. locked */
 /* Bytes of data-class payload that could still be put into groups made of free atoms, outside the reserve. locked. */
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
+/* The same if so many bytes were free on the members (by slot). locked. */
+uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX]);
+/* How many aligned free areas of so many atoms the member has. locked. */
+uint32_t sfs_atoms_areas(const struct sfs_member *m, uint32_t atoms);
 bool sfs_groups_cleanable(struct sfs_pool *pool); /* could a data group be made with the reserve? locked */
 /* The same if all atoms of all usable members were free: the pool's usable capacity. locked. */
 uint64_t sfs_groups_capacity(struct sfs_pool *pool);

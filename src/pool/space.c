@@ -283,10 +283,12 @@ static bool same_question(const struct sfs_room_memo *memo, const struct sfs_pla
     return same;
 }
 
-static void count_room(struct sfs_pool *pool, unsigned question, const struct sfs_placement_wish *wish,
+/* What is asked: of the pool as it is, for those who clean or those who write; as it will be; with nothing in it. */
+enum question { ROOM_CLEANERS, ROOM_NOW, ROOM_THEN, ROOM_EMPTY, QUESTIONS };
+
+static void count_room(struct sfs_pool *pool, enum question question, const struct sfs_placement_wish *wish,
                        const struct sfs_placement_disk *disks, struct sfs_placement_room *room)
 {
-    enum { QUESTIONS = 4 };
     if (!pool->room_memos)
         pool->room_memos = sfs_zalloc(pool->env, QUESTIONS * sizeof *pool->room_memos);
     struct sfs_room_memo *memo = pool->room_memos ? &pool->room_memos[question] : NULL;
@@ -304,10 +306,21 @@ static void count_room(struct sfs_pool *pool, unsigned question, const struct sf
     memo->room = *room;
 }
 
-static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
+/* Atoms of the member that are free, and that some commits make free. */
+static uint32_t soon_free(const struct sfs_pool *pool, const struct sfs_member *m)
+{
+    uint32_t atoms = m->free_atoms;
+    for (size_t p = 0; p < pool->pending_count; p++)
+        atoms += pool->pending[p].disk == m->record.index ? pool->pending[p].atoms : 0;
+    return atoms;
+}
+
+/* Of so many atoms of each member. */
+static uint64_t room_for_data(struct sfs_pool *pool, enum question question, const uint32_t atoms[SFS_DISKS_MAX])
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
     uint32_t reserve[SFS_DISKS_MAX];
+    bool keep = question != ROOM_CLEANERS;
     struct sfs_placement_room room = {0, 0, 0};
     struct sfs_placement_wish wish = {SFS_CLASS_DATA, pool->config.failover, pool->config.optimize,
                                       pool->config.width_cap, 0};
@@ -315,32 +328,45 @@ static uint64_t room_for_data(struct sfs_pool *pool, bool empty, bool keep)
     /* With zoned disks cleaners leave alone what nodes need. */
     memset(reserve, 0, sizeof reserve);
     if (keep || sfs_pool_zone_bytes(pool))
-        sfs_reserve_atoms(pool, empty, !keep, reserve);
-    if (!empty)
+        sfs_reserve_atoms(pool, question == ROOM_EMPTY, !keep, reserve);
+    if (question == ROOM_CLEANERS || question == ROOM_NOW)
         sfs_reserve_for_heirs(pool, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
-        uint32_t atoms = empty ? pool->members[i].limit : pool->members[i].free_atoms;
-        for (size_t p = 0; p < pool->pending_count && !empty; p++) /* some commits, and they are free */
-            atoms += pool->pending[p].disk == pool->members[i].record.index ? pool->pending[p].atoms : 0;
-        disks[i].free_columns = disks[i].usable && atoms > reserve[i] ? atoms - reserve[i] : 0;
+        disks[i].free_columns = disks[i].usable && atoms[i] > reserve[i] ? atoms[i] - reserve[i] : 0;
         if (disks[i].usable) /* columns of 4 MiB are counted */
             disks[i].free_columns *= pool->members[i].record.atom_bytes / SFS_ATOM_BYTES;
     }
-    count_room(pool, (empty ? 2u : 0u) + keep, &wish, disks, &room);
+    count_room(pool, question, &wish, disks, &room);
     return payload(pool, &room);
+}
+
+static uint64_t room_now(struct sfs_pool *pool, enum question question)
+{
+    uint32_t atoms[SFS_DISKS_MAX];
+    for (unsigned i = 0; i < pool->member_count; i++)
+        atoms[i] = question == ROOM_EMPTY ? pool->members[i].limit : soon_free(pool, &pool->members[i]);
+    return room_for_data(pool, question, atoms);
 }
 
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool)
 {
-    return room_for_data(pool, false, true);
+    return room_now(pool, ROOM_NOW);
+}
+
+uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX])
+{
+    uint32_t atoms[SFS_DISKS_MAX];
+    for (unsigned i = 0; i < pool->member_count; i++)
+        atoms[i] = free[i] > 0 && pool->members[i].used ? (uint32_t)((uint64_t)free[i] / pool->members[i].record.atom_bytes) : 0;
+    return room_for_data(pool, ROOM_THEN, atoms);
 }
 
 uint64_t sfs_groups_capacity(struct sfs_pool *pool)
 {
-    return room_for_data(pool, true, true);
+    return room_now(pool, ROOM_EMPTY);
 }
 
 bool sfs_groups_cleanable(struct sfs_pool *pool)
 {
-    return room_for_data(pool, false, false) > 0;
+    return room_now(pool, ROOM_CLEANERS) > 0;
 }

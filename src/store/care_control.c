@@ -244,7 +244,7 @@ int sfs_care_cancel(struct sfs_store *s, unsigned task, struct scalefs_error_inf
         sfs_wish_remember(s->pool, &before);
         err = take_back(s, task, info);
         if (!err)
-            err = sfs_wish_fits(s->pool, "failover=", info);
+            err = sfs_wish_fits(s, "failover=", info);
         if (err)
             sfs_wish_take_back(s->pool, &before);
     }

@@ -137,6 +137,21 @@ bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group 
     return fit != FIT_GOOD;
 }
 
+struct sfs_care_fate sfs_care_fate_of(const struct sfs_care *care, const struct sfs_group *g)
+{
+    struct sfs_group as = *g; /* only looked at */
+    enum fit fit = fit_of(care, g);
+    struct sfs_care_fate fate = {.differs = fit != FIT_GOOD};
+    for (; fit == FIT_DROP; fit = fit_of(care, &as)) {
+        as.record.m--;
+        fate.parity--;
+    }
+    if (fit == FIT_ADD)
+        fate.parity += (int)sfs_care_parity(care->s->pool, g->record.class) - as.record.m;
+    fate.anew = fit == FIT_EMPTY || fit == FIT_WIDTH;
+    return fate;
+}
+
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g)
 {
     return fit_of(care, g) != FIT_GOOD;
@@ -432,6 +447,8 @@ static int add_parity(struct sfs_care *care, const struct sfs_group_record *r)
     sfs_store_unlock(s);
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE || err == SCALEFS_E_NOTSUP); i++)
         err = sfs_column_add(care, r, to[i]);
+    if (err == SCALEFS_E_NOSPC && count)
+        err = sfs_care_make_way(care, r->group, (unsigned)r->k + r->m);
     if (err != SCALEFS_E_NOSPC && err != SCALEFS_E_NOTSUP)
         return err;
     sfs_store_lock(s);

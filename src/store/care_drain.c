@@ -8,12 +8,14 @@
  *
  * Columns on zoned disks do not move, since they are written in order, once: such groups are emptied (empty.c), one after another.
  */
-#include "store/care_internal.h"
+#include "store/care_sketch.h"
 
 #include "pool/placement.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define WAYS_MOST 32u /* columns that move on before one finds room */
 
 /* --- the wish --- */
 
@@ -218,7 +220,9 @@ static unsigned in_station(struct sfs_pool *pool, const struct sfs_group *g, uns
     return count;
 }
 
-size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap)
+/* As the pool is; or, with a sketch, as it is there, the group's columns on the slots `on`. */
+static size_t rank(struct sfs_pool *pool, const struct sfs_sketch *k, const uint64_t *on, const struct sfs_group *g, unsigned c,
+                   uint16_t *out, size_t cap)
 {
     const struct sfs_member *from = sfs_member_of(pool, g->record.columns[c].disk), *first = heir(pool, from);
     enum sfs_class class = (enum sfs_class)g->record.class;
@@ -235,11 +239,11 @@ size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsign
     for (unsigned i = 0; i < pool->member_count; i++) {
         const struct sfs_member *m = &pool->members[i];
         bool stays = m == from && c < (unsigned)g->record.k + g->record.m && !sfs_care_drains(m); /* before the end of its disk */
-        if (!may_take(pool, m) || !sfs_placement_may(class, m->record.role) || (sfs_care_has_column(&g->record, m->record.index) && !together && !stays) ||
-            (heir_only && m != first))
+        bool has = k ? on[i / 64] >> i % 64 & 1 : sfs_care_has_column(&g->record, m->record.index);
+        if (!may_take(pool, m) || !sfs_placement_may(class, m->record.role) || (has && !together && !stays) || (heir_only && m != first))
             continue;
-        uint64_t score = m->free_atoms;
-        bool room = m->free_atoms >= (1ull << g->record.column_log2) / m->record.atom_bytes;
+        uint64_t score = k ? (k->free[i] > 0 ? (uint64_t)k->free[i] / m->record.atom_bytes : 0) : m->free_atoms;
+        bool room = score >= (1ull << g->record.column_log2) / m->record.atom_bytes;
         if (room && sfs_placement_prefers(class, m->record.role))
             score |= 1ull << 43;
         if (stays && room)
@@ -260,6 +264,17 @@ size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsign
         }
     }
     return count;
+}
+
+size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap)
+{
+    return rank(pool, NULL, NULL, g, c, out, cap);
+}
+
+size_t sfs_sketch_targets(const struct sfs_sketch *k, const uint64_t on[SFS_DISKS_MAX / 64], const struct sfs_group *g, unsigned c,
+                          uint16_t *out, size_t cap)
+{
+    return rank(k->pool, k, on, g, c, out, cap);
 }
 
 /* --- what next --- */
@@ -297,6 +312,37 @@ static struct candidate *candidates(struct sfs_store *s, uint16_t member, size_t
     if (list)
         qsort(list, *count, sizeof *list, compare);
     return list;
+}
+
+int sfs_care_make_way(struct sfs_care *care, uint32_t group, unsigned c)
+{
+    struct sfs_store *s = care->s;
+    struct sfs_sketch k;
+    struct sfs_sketch_piece *p = NULL;
+    struct sfs_care_move move = {0};
+    uint16_t to[8];
+    unsigned slot;
+    bool comes = false;
+    sfs_store_lock(s);
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    bool may = g && c <= (unsigned)g->record.k + g->record.m && care->room_made++ < WAYS_MOST;
+    sfs_sketch_members(&k, s->pool, may ? 1ull << g->record.column_log2 : 0, s->pool->pending_count > 0);
+    size_t count = may && sfs_sketch_groups(&k, care) ? sfs_care_targets(s->pool, g, c, to, 8) : 0;
+    for (size_t i = 0; i < count && !p && !comes; i++) {
+        unsigned at = (unsigned)(sfs_member_of(s->pool, to[i]) - s->pool->members);
+        if (!sfs_sketch_takes_part(&s->pool->members[at]))
+            continue;
+        comes = k.free[at] >= (int64_t)1 << g->record.column_log2;
+        p = comes ? NULL : sfs_sketch_way(&k, at, 1ull << g->record.column_log2, &slot);
+    }
+    if (p)
+        move = (struct sfs_care_move){p->group, p->column, s->pool->members[slot].record.index, 0};
+    sfs_sketch_done(&k);
+    sfs_store_unlock(s);
+    int err = p ? sfs_column_move(care, move.group, move.column, move.to, false) : comes ? SCALEFS_OK : SCALEFS_E_NOSPC;
+    if (!err)
+        err = sfs_ripen(s);
+    return err ? err : SCALEFS_E_CHANGED;
 }
 
 /* The column cannot move: its group is emptied. EXIST: that goes on; CORRUPT: it cannot be. locked, gives up the lock */
@@ -365,6 +411,8 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
         return err;
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
         err = sfs_column_move(care, c->group, c->column, to[i], true);
+    if (err == SCALEFS_E_NOSPC && count)
+        err = sfs_care_make_way(care, c->group, c->column);
     /* No other disk can take it, so the group becomes a narrower one. Also where the heir is zoned: not to the next best, which
      * what lives here may lean on already, since new groups use the zoned disk as well. */
     if (err != SCALEFS_E_NOTSUP && err != SCALEFS_E_NOSPC)

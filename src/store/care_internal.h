@@ -46,6 +46,13 @@ struct sfs_care_progress {
     unsigned task;
     uint64_t done;
 };
+/* What there will be when all is as it is wished (care_after.c). */
+struct sfs_after {
+    bool changes;   /* something is not; else the rest is not told */
+    uint64_t room;  /* that groups can be made for out of what will be free */
+    uint64_t anew;  /* live bytes of the groups of data that will be written anew (group->anew) */
+    uint64_t lacks; /* bytes of columns for which no member has room */
+};
 struct sfs_care_move {
     uint32_t group;
     uint8_t column;
@@ -119,6 +126,9 @@ struct sfs_care {
     size_t progress_count, progress_cap;
     unsigned active;       /* the task that is worked on; 0: none */
     uint64_t column_total, column_done; /* of the column that is on its way */
+    uint16_t column_to;                 /* the member that it goes to; 0: none is on its way */
+    struct sfs_after after; /* as last foretold, */
+    uint64_t after_key;     /* when the pool was like this; 0: it has to be foretold anew */
     uint64_t balance_left, balance_at;  /* what is to be moved for evenness, and the commit after which that was found */
     bool balance_known;
     uint64_t pace_ns;       /* until then the rate is used up */
@@ -154,7 +164,7 @@ void sfs_care_moved(struct sfs_care *care, uint64_t moved, uint64_t done); /* fo
 void sfs_care_begin(struct sfs_care *care, unsigned task); /* what comes now belongs to it */
 void sfs_care_did(struct sfs_care *care, uint64_t bytes);  /* of it */
 /* A column is on its way, so far along it; it arrived, or did not. */
-void sfs_care_column_begin(struct sfs_care *care, uint64_t total);
+void sfs_care_column_begin(struct sfs_care *care, uint64_t total, uint16_t to);
 void sfs_care_column_end(struct sfs_care *care, bool arrived);
 /* The task for which the first column of the group that has to is to go elsewhere; 0: none has to. */
 unsigned sfs_care_moves_for(struct sfs_pool *pool, const struct sfs_group *g);
@@ -170,6 +180,15 @@ bool sfs_care_pack(struct sfs_store *s); /* the next closed log. unlocked */
 /* --- care_drain.c: locked --- */
 /* The members that may get column c of the group (k + m: one more), best first; at most `cap`. */
 size_t sfs_care_targets(struct sfs_pool *pool, const struct sfs_group *g, unsigned c, uint16_t *out, size_t cap);
+
+/* --- care_after.c: locked --- */
+void sfs_care_after(struct sfs_care *care, struct sfs_after *after);
+/* As it was told last, if nothing that matters has changed since. */
+const struct sfs_after *sfs_care_after_known(struct sfs_care *care);
+
+/* The members that may take column c of the group (k + m: one more) are full: another column moves on from one of them, to where there is
+ * room. CHANGED: there is room now; NOSPC: there is no way. unlocked (care_drain.c) */
+int sfs_care_make_way(struct sfs_care *care, uint32_t group, unsigned c);
 
 /* --- care_wish.c: locked --- */
 /* Members that are not to leave, absent ones too; those of them that may carry columns of the class. */
@@ -189,7 +208,7 @@ void sfs_wish_remember(const struct sfs_pool *pool, struct sfs_wish_all *w);
 void sfs_wish_take_back(struct sfs_pool *pool, const struct sfs_wish_all *w);
 int sfs_wish_may(struct sfs_pool *pool, struct scalefs_error_info *info); /* ROFS, SUSPENDED */
 /* Would the pool, as it is wished now, hold what it has to hold? `less` is how the user asks for a lower failover. TOO_FEW, NOSPC. */
-int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info);
+int sfs_wish_fits(struct sfs_store *s, const char *less, struct scalefs_error_info *info);
 /* A wish that memory alone can hold, made: what a verb and its plan have in common. On an error something may have been made, which the
  * caller takes back. Errors with a sentence. */
 int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info);
@@ -353,6 +372,12 @@ unsigned sfs_care_failures_left(struct sfs_store *s);
 unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class);
 /* Is this group not what is wished? *bytes (may be NULL): what has to be written for it to be. locked */
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
+/* What becomes of a group that is not what is wished: all that lives in it is written anew, or it gets so many parity columns more. locked */
+struct sfs_care_fate {
+    bool differs, anew;
+    int parity;
+};
+struct sfs_care_fate sfs_care_fate_of(const struct sfs_care *care, const struct sfs_group *g);
 bool sfs_care_parity_over(struct sfs_pool *pool, const struct sfs_group *g); /* its last column is one too many. locked */
 bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes);
 /* Columns that will move to disks of their role and, after a change of the wish, until free space is even. locked */

@@ -188,7 +188,7 @@ int sfs_wish_resize(struct sfs_store *s, const struct sfs_change *c, struct scal
     m->record.paused = 0;
     if (bytes < m->record.size) {
         sfs_member_want(m, bytes);
-        err = sfs_wish_fits(s->pool, "failover=", info);
+        err = sfs_wish_fits(s, "failover=", info);
     } else if (grow(s->pool, m, bytes, c->device)) {
         err = sfs_refuse(info, SCALEFS_E_NOMEM, "There is not enough memory.");
     }

@@ -96,8 +96,9 @@ static uint64_t needed(struct sfs_pool *pool)
 }
 
 /* Would the pool, as it is wished now, hold what it has to hold? Absent members that stay are counted as if they were there. */
-int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_info *info)
+int sfs_wish_fits(struct sfs_store *s, const char *less, struct scalefs_error_info *info)
 {
+    struct sfs_pool *pool = s->pool;
     unsigned staying = sfs_care_staying_for(pool, SFS_CLASS_DATA), usable = 0;
     bool roles = staying < sfs_care_staying(pool);
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -120,6 +121,14 @@ int sfs_wish_fits(struct sfs_pool *pool, const char *less, struct scalefs_error_
                                "The files take %llu MiB, and there would be room for %llu MiB: %llu MiB are missing. Delete "
                                "files, or add a disk first.", (unsigned long long)(need >> 20),
                                (unsigned long long)(have >> 20), (unsigned long long)((need - have + (1u << 20) - 1) >> 20));
+    struct sfs_after after;
+    sfs_care_after(s->care, &after);
+    s->care->after_key = 0; /* it may be taken back */
+    uint64_t lacks = sfs_space_lacks(s, &after);
+    if (lacks)
+        return sfs_refuse(info, SCALEFS_E_NOSPC,
+                          "Where they stand now the files would not find room for the change: %llu MiB are missing. Delete files, or "
+                          "add a disk first.", (unsigned long long)((lacks + (1u << 20) - 1) >> 20));
     return SCALEFS_OK;
 }
 
@@ -151,7 +160,7 @@ static int wish_remove(struct sfs_store *s, const struct sfs_change *c, struct s
     if (c->failover >= 0)
         pool->config.failover = (uint8_t)c->failover;
     pool->config_dirty = true;
-    return sfs_wish_fits(pool, "--failover ", info);
+    return sfs_wish_fits(s, "--failover ", info);
 }
 
 static int wish_configure(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
@@ -163,7 +172,7 @@ static int wish_configure(struct sfs_store *s, const struct sfs_change *c, struc
         config->optimize = (uint8_t)c->optimize;
     config->settle = 1;
     s->pool->config_dirty = true;
-    return sfs_wish_fits(s->pool, "failover=", info);
+    return sfs_wish_fits(s, "failover=", info);
 }
 
 static int wish_role(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)
@@ -182,7 +191,7 @@ static int wish_role(struct sfs_store *s, const struct sfs_change *c, struct sca
     m->record.paused = 0;
     s->pool->config.settle = 1;
     s->pool->config_dirty = true;
-    return sfs_wish_fits(s->pool, "failover=", info);
+    return sfs_wish_fits(s, "failover=", info);
 }
 
 int sfs_wish_make(struct sfs_store *s, const struct sfs_change *c, struct scalefs_error_info *info)

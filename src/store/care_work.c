@@ -33,8 +33,9 @@ void sfs_care_did(struct sfs_care *care, uint64_t bytes)
         *done += bytes;
 }
 
-void sfs_care_column_begin(struct sfs_care *care, uint64_t total)
+void sfs_care_column_begin(struct sfs_care *care, uint64_t total, uint16_t to)
 {
+    care->column_to = to;
     care->column_total = total;
     care->column_done = 0;
 }
@@ -49,6 +50,8 @@ void sfs_care_column_end(struct sfs_care *care, bool arrived)
     if (arrived)
         sfs_care_did(care, care->column_total);
     care->column_total = care->column_done = 0;
+    care->column_to = 0;
+    care->after_key = 0;
     care->balance_known = false;
 }
 

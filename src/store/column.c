@@ -111,7 +111,7 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
         m->write_row = g->count.write_row;
         m->old_there = old && old->disk;
         m->comings = sfs_member_of(s->pool, to)->comings;
-        sfs_care_column_begin(m->care, sfs_care_column_live(g));
+        sfs_care_column_begin(m->care, sfs_care_column_live(g), to);
     }
     sfs_store_unlock(s);
     return err;

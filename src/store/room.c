@@ -13,6 +13,7 @@
 #define GROUPS_MANY 64u
 #define NODES_STEP 64u /* fewer, before making room for them is tried again */
 #define DIRTY_LEAST 8u
+#define GAPS_SHARE 128u
 #define CLEANER_ROWS 3u /* that compaction fills before it gives more of them back */
 
 /* Rows of a data group that hold nothing and that nobody fills. */
@@ -28,47 +29,126 @@ static bool for_cleaners(const struct sfs_store *s, const struct sfs_group *g)
     return g->record.sequential && s->open_groups[SFS_CLASS_DATA][1] == g;
 }
 
-void sfs_space_count(struct sfs_store *s)
+/* Room as it is counted in groups. */
+struct room {
+    uint64_t free;      /* that may be promised */
+    uint64_t scattered; /* dead bytes in rows that live */
+    uint64_t nodes, system;
+    uint64_t lacks; /* what is there, and what changes write anew, wants so much more than there is */
+};
+
+/* Rows of groups that hold nothing, and what they hold beside what lives; *landed: in logs; *row: the largest. */
+static uint64_t count_rows(struct sfs_store *s, bool then, struct room *r, uint64_t *landed, uint64_t *row)
 {
     struct sfs_pool *pool = s->pool;
-    sfs_space_free_empty(s);
-    uint64_t room = sfs_groups_unallocated(pool), nodes = 0, system = 0, landed = 0, row = 0;
-    s->scattered = 0;
+    uint64_t room = 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
         if (!g)
             continue;
         if (g->record.class == SFS_CLASS_DATA) {
             uint64_t payload = sfs_group_row_bytes(&g->record) - SFS_BLOCK, live = payload * g->count.used_rows;
-            row = payload > row ? payload : row;
+            *row = payload > *row ? payload : *row;
+            if (then && g->anew)
+                continue;
             if (g->record.sequential) /* dead rows come free with the whole group */
                 live = payload * (g->record.rows - sfs_group_room(g));
-            s->scattered += live > g->count.live ? live - g->count.live : 0;
+            r->scattered += live > g->count.live ? live - g->count.live : 0;
             if (!for_cleaners(s, g))
                 room += payload * free_rows(g);
         } else if (g->record.class == SFS_CLASS_METADATA) {
-            nodes += sfs_group_room(g);
+            r->nodes += sfs_group_room(g);
         } else if (g->record.class == SFS_CLASS_SYSTEM) {
-            system += sfs_group_room(g);
+            r->system += sfs_group_room(g);
         } else {
-            landed += g->count.live;
+            *landed += g->count.live;
         }
     }
-    /* What has landed will want wide rows, and does not fill them; the next fsync will want a log; and where the cleaner has no
-     * group to come, it needs some rows. */
+    return room;
+}
+
+/* What could be in wide rows in the place of a log. */
+static uint64_t log_bytes(const struct sfs_store *s)
+{
+    const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0];
+    uint32_t zone = sfs_pool_zone_bytes(s->pool), log = zone ? zone : SFS_ATOM_BYTES;
+    return wide ? (uint64_t)log * (s->pool->config.failover + 1u) * wide->record.k / (wide->record.k + wide->record.m) : log;
+}
+
+/* What has landed will want wide rows, and does not fill them; the next fsync will want a log; and where the cleaner has no
+ * group to come, it needs some rows. */
+static uint64_t wanted(struct sfs_store *s, uint64_t landed, uint64_t row)
+{
+    struct sfs_pool *pool = s->pool;
     landed += landed / 8 + (landed ? row : 0);
     const struct sfs_group *wide = s->open_groups[SFS_CLASS_DATA][0], *cleaners = s->open_groups[SFS_CLASS_DATA][1];
-    unsigned copies_of_log = pool->config.failover + 1u;
-    uint32_t zone = sfs_pool_zone_bytes(pool), log = zone ? zone : SFS_ATOM_BYTES;
+    uint32_t zone = sfs_pool_zone_bytes(pool);
     if (zone || !s->open_groups[SFS_CLASS_LANDING][0])
-        landed += wide ? (uint64_t)log * copies_of_log * wide->record.k / (wide->record.k + wide->record.m) : log;
+        landed += log_bytes(s);
     if (zone && !(cleaners && for_cleaners(s, cleaners))) /* they will have a group of their own */
         landed += wide ? row * wide->record.rows : zone;
     if (!sfs_groups_cleanable(pool))
         landed += CLEANER_ROWS * row;
-    s->free_estimate = room > landed ? room - landed : 0;
+    return landed;
+}
+
+/* The last of what is scattered is not gathered: full pools keep about so much of it in the gaps of their rows. */
+static uint64_t gaps(uint64_t bytes)
+{
+    return bytes / GAPS_SHARE;
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+/* When all is as it is wished; now: as the pool is. */
+static void count_then(struct sfs_store *s, const struct sfs_after *after, struct room *then)
+{
+    uint64_t landed = 0, row = 0, room = after->room + count_rows(s, true, then, &landed, &row);
+    uint64_t want = wanted(s, landed, row) + after->anew + gaps(after->anew) + after->lacks;
+    if (after->anew) /* while that goes on a log comes before the last one is free, and rows are filled as they come */
+        want += log_bytes(s) + CLEANER_ROWS * row;
+    then->free = less(room, want);
+    then->lacks = less(want, room + then->scattered);
+    then->scattered = less(then->scattered, less(want, room)); /* some of it has to be gathered for that */
+}
+
+/* As the pool is, and no more than when all is as it is wished: see care_after.c. */
+static void count(struct sfs_store *s, const struct sfs_after *after, struct room *r)
+{
+    uint64_t landed = 0, row = 0, room = sfs_groups_unallocated(s->pool) + count_rows(s, false, r, &landed, &row);
+    r->free = less(room, wanted(s, landed, row));
+    if (!after || !after->changes)
+        return;
+    struct room then = {0};
+    count_then(s, after, &then);
+    r->free = then.free < r->free ? then.free : r->free;
+    uint64_t rest = then.free + then.scattered - r->free;
+    r->scattered = rest < r->scattered ? rest : r->scattered;
+}
+
+uint64_t sfs_space_lacks(struct sfs_store *s, const struct sfs_after *after)
+{
+    struct room then = {0};
+    if (!after->changes)
+        return 0;
+    count_then(s, after, &then);
+    return then.lacks + less(s->reserved, then.free + then.scattered);
+}
+
+void sfs_space_count(struct sfs_store *s)
+{
+    struct sfs_pool *pool = s->pool;
+    struct room r = {0};
+    sfs_space_free_empty(s);
+    count(s, s->care ? sfs_care_after_known(s->care) : NULL, &r);
+    s->free_estimate = r.free;
+    s->scattered = r.scattered;
     /* Atoms that nobody has can become metadata: as many copies on different disks as can be had, less one column each for a
      * system and a cleaner group. */
+    uint64_t nodes = r.nodes, system = r.system;
     unsigned copies = pool->config.failover + 1u < 2 ? 2 : pool->config.failover + 1u, disks = 0;
     uint64_t atoms = 0, most = 0;
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -81,6 +161,7 @@ void sfs_space_count(struct sfs_store *s)
     uint64_t columns = atoms / copies;
     if (disks > 1 && columns > atoms - most) /* one disk alone has nearly all of it */
         columns = atoms - most;
+    uint32_t zone = sfs_pool_zone_bytes(pool);
     uint64_t more = zone ? (uint64_t)sfs_groups_for_nodes(pool, true, 0) / 2 * (zone / SFS_NODE_BYTES - 1)
                          : columns / 2 * (SFS_ATOM_BYTES / SFS_NODE_BYTES - 1);
     nodes += more;
@@ -247,9 +328,7 @@ void sfs_store_space(struct sfs_store *s, struct sfs_space *space)
             space->used += pool->groups[i]->count.live;
     space->used += s->reserved; /* what was accepted and waits in memory */
     space->usable = sfs_groups_capacity(pool);
-    /* The last of what is scattered is not gathered: full pools keep about so much of it in the gaps of their rows. */
-    uint64_t gaps = (space->used + s->scattered) / 128;
-    uint64_t free = s->free_estimate + (s->scattered > gaps ? s->scattered - gaps : 0);
+    uint64_t kept = gaps(space->used + s->scattered), free = s->free_estimate + (s->scattered > kept ? s->scattered - kept : 0);
     space->free = s->node_room >= NODES_FOR_DATA && free > s->reserved ? free - s->reserved : 0;
     sfs_store_unlock(s);
 }
