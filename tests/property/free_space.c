@@ -8,7 +8,7 @@
 
 #include "store/move.h"
 
-enum { FILE_BYTES = 1 << 20, PIECE = 128 << 10, FIRST = 1000000, FILES_MOST = 4096 };
+enum { FILE_BYTES = 1 << 20, PIECE = 128 << 10, FIRST = 1000000, FILES_MOST = 4096, COMMIT_EVERY = 32 };
 
 struct shape {
     const char *name;
@@ -82,6 +82,8 @@ static bool put(struct world *w, struct sfs_store *s, uint64_t file)
     sfs_batch_free(batch);
     sfs_free(w->env, data);
     sfs_store_unreserve(s, FILE_BYTES);
+    if (file % COMMIT_EVERY == 0) /* there is no task in the background that would */
+        MUST(w, sfs_store_sync(s));
     return true;
 }
 
@@ -186,17 +188,17 @@ static void replace_one(struct world *w, struct sfs_store *s)
 /* --- */
 
 static const struct shape shapes[] = {
-    {"remove, copies on 4", 4, 0, {384, 384, 384, 384}, 1, 100, 40, remove_one},
+    {"remove, copies on 4", 4, 0, {384, 384, 384, 384}, 1, 100, 40, remove_one, false},
     {"remove, copies on 4, full", 4, 0, {256, 256, 256, 256}, 1, 100, 66, remove_one, true},
-    {"remove, copies on 4 unequal", 4, 0, {384, 512, 288, 640}, 1, 100, 40, remove_one},
-    {"remove, 3+1 on 4 to 2+1", 4, 0, {384, 384, 384, 384}, 1, 0, 30, remove_one},
-    {"remove, 2+1 on 5", 5, 0, {320, 320, 320, 320, 320}, 1, 50, 40, remove_one},
-    {"remove, 2+1 on 3 to 1+1", 3, 0, {384, 384, 384}, 1, 0, 20, remove_one},
-    {"shrink, 2+1 on 4", 4, 0, {384, 512, 384, 384}, 1, 50, 40, shrink_one},
-    {"failover up, 2+1 on 4", 4, 0, {384, 384, 384, 384}, 1, 50, 20, more_failover},
-    {"failover up, 3+1 on 4 to 2+2", 4, 0, {384, 384, 384, 384}, 1, 0, 20, more_failover},
-    {"3+1 to copies", 4, 0, {384, 384, 384, 384}, 1, 0, 20, to_copies},
-    {"replace, 3+1 on 4", 4, 1, {256, 256, 256, 256, 256}, 1, 0, 40, replace_one},
+    {"remove, copies on 4 unequal", 4, 0, {384, 512, 288, 640}, 1, 100, 40, remove_one, false},
+    {"remove, 3+1 on 4 to 2+1", 4, 0, {384, 384, 384, 384}, 1, 0, 30, remove_one, false},
+    {"remove, 2+1 on 5", 5, 0, {320, 320, 320, 320, 320}, 1, 50, 40, remove_one, false},
+    {"remove, 2+1 on 3 to 1+1", 3, 0, {384, 384, 384}, 1, 0, 20, remove_one, false},
+    {"shrink, 2+1 on 4", 4, 0, {384, 512, 384, 384}, 1, 50, 40, shrink_one, false},
+    {"failover up, 2+1 on 4", 4, 0, {384, 384, 384, 384}, 1, 50, 20, more_failover, false},
+    {"failover up, 3+1 on 4 to 2+2", 4, 0, {384, 384, 384, 384}, 1, 0, 20, more_failover, false},
+    {"3+1 to copies", 4, 0, {384, 384, 384, 384}, 1, 0, 20, to_copies, false},
+    {"replace, 3+1 on 4", 4, 1, {256, 256, 256, 256, 256}, 1, 0, 40, replace_one, false},
 };
 
 static void fill_some(struct world *w, struct sfs_store *s, struct run *r)
