@@ -327,7 +327,7 @@ static uint64_t room_for_data(struct sfs_pool *pool, enum question question, con
     sfs_placement_disks(pool, disks);
     /* With zoned disks cleaners leave alone what nodes need. */
     memset(reserve, 0, sizeof reserve);
-    if (keep || sfs_pool_zone_bytes(pool))
+    if (question != ROOM_THEN && (keep || sfs_pool_zone_bytes(pool))) /* then it is gone from what is free already */
         sfs_reserve_atoms(pool, question == ROOM_EMPTY, !keep, reserve);
     if (question == ROOM_CLEANERS || question == ROOM_NOW)
         sfs_reserve_for_heirs(pool, reserve);
@@ -351,6 +351,16 @@ static uint64_t room_now(struct sfs_pool *pool, enum question question)
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool)
 {
     return room_now(pool, ROOM_NOW);
+}
+
+void sfs_groups_less_reserve(const struct sfs_pool *pool, int64_t free[SFS_DISKS_MAX])
+{
+    uint32_t reserve[SFS_DISKS_MAX];
+    sfs_reserve_atoms(pool, false, false, reserve);
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        int64_t bytes = (int64_t)((uint64_t)reserve[i] * pool->members[i].record.atom_bytes);
+        free[i] = free[i] > bytes ? free[i] - bytes : 0;
+    }
 }
 
 uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX])

@@ -208,6 +208,7 @@ void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
     struct future f = {.care = care, .after = after};
     *after = (struct sfs_after){0};
     sfs_sketch_members(&f.k, pool, 0, true);
+    sfs_groups_less_reserve(pool, f.k.free); /* columns that move do not take it for good */
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
         if (!g)

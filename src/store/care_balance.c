@@ -85,6 +85,14 @@ static struct sfs_sketch_piece *choose(struct sfs_sketch *k, unsigned *to)
     return p || !k->even ? p : uneven(k, to);
 }
 
+bool sfs_care_has_roles(const struct sfs_pool *pool)
+{
+    for (unsigned i = 0; i < pool->member_count; i++)
+        if (sfs_sketch_takes_part(&pool->members[i]) && pool->members[i].record.role != SFS_ROLE_DATA)
+            return true;
+    return false;
+}
+
 /* Nothing, where nothing is to move for that. */
 static bool draw(struct sfs_sketch *k, const struct sfs_care *care)
 {
