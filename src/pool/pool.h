@@ -294,7 +294,8 @@ void sfs_groups_reclaim(struct sfs_pool *pool);  /* pending atoms that are old e
 /* Bytes of data-class payload that could still be put into groups made of free atoms, outside the reserve. locked. */
 uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
 /* The same if so many bytes were free on the members (by slot), the reserve not counted. locked. */
-void sfs_groups_less_reserve(const struct sfs_pool *pool, int64_t free[SFS_DISKS_MAX]); /* it is not free. locked. */
+/* It is not free: less than nothing is where some of it is used. locked. */
+void sfs_groups_less_reserve(const struct sfs_pool *pool, int64_t free[SFS_DISKS_MAX]);
 uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX]);
 /* How many aligned free areas of so many atoms the member has. locked. */
 uint32_t sfs_atoms_areas(const struct sfs_member *m, uint32_t atoms);

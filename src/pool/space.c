@@ -359,7 +359,7 @@ void sfs_groups_less_reserve(const struct sfs_pool *pool, int64_t free[SFS_DISKS
     sfs_reserve_atoms(pool, false, false, reserve);
     for (unsigned i = 0; i < pool->member_count; i++) {
         int64_t bytes = (int64_t)((uint64_t)reserve[i] * pool->members[i].record.atom_bytes);
-        free[i] = free[i] > bytes ? free[i] - bytes : 0;
+        free[i] -= bytes;
     }
 }
 

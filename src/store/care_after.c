@@ -14,6 +14,7 @@ struct future {
     struct sfs_care *care;
     struct sfs_sketch k;
     struct sfs_after *after;
+    int64_t low[SFS_DISKS_MAX]; /* so much less than the reserve is free now: columns need not move on for that */
     const struct sfs_group *last; /* the largest of those that are written anew */
     uint32_t node_rows[SFS_CLASSES], node_room[SFS_CLASSES]; /* that are written anew; that hold nothing in those that stay */
 };
@@ -191,13 +192,13 @@ static void level(struct future *f)
     struct sfs_sketch *k = &f->k;
     unsigned moves = 0;
     for (unsigned i = 0; i < k->count; i++)
-        for (unsigned slot = k->order[i], to; k->free[slot] < 0;) {
+        for (unsigned slot = k->order[i], to; k->free[slot] < f->low[slot];) {
             struct sfs_sketch_piece *p = moves++ < LEVEL_MOST ? sfs_sketch_way(k, slot, 0, &to) : NULL;
             if (p) {
                 sfs_sketch_move(k, p, to);
             } else if (!give_up_one(f, slot)) {
-                f->after->lacks += (uint64_t)-k->free[slot];
-                k->free[slot] = 0;
+                f->after->lacks += (uint64_t)(f->low[slot] - k->free[slot]);
+                k->free[slot] = f->low[slot];
             }
         }
 }
@@ -209,6 +210,8 @@ void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
     *after = (struct sfs_after){0};
     sfs_sketch_members(&f.k, pool, 0, true);
     sfs_groups_less_reserve(pool, f.k.free); /* columns that move do not take it for good */
+    for (unsigned i = 0; i < pool->member_count; i++)
+        f.low[i] = f.k.free[i] < 0 ? f.k.free[i] : 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
         if (!g)
