@@ -208,6 +208,8 @@ void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
     struct sfs_pool *pool = care->s->pool;
     struct future f = {.care = care, .after = after};
     *after = (struct sfs_after){0};
+    if (sfs_pool_zone_bytes(pool)) /* there room comes free with whole groups, and nodes need some of it first: not foretold yet */
+        return;
     sfs_sketch_members(&f.k, pool, 0, true);
     sfs_groups_less_reserve(pool, f.k.free); /* columns that move do not take it for good */
     for (unsigned i = 0; i < pool->member_count; i++)
