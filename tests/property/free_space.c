@@ -283,7 +283,7 @@ static void what_is_told_as_free_can_be_written(void)
 {
     const char *only = getenv("SHAPE");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (unsigned steps = 0; (!only || strstr(shapes[i].name, only)) && one(&shapes[i], steps); steps = steps ? steps * 8 : 1)
+        for (unsigned steps = 0; (!only || strstr(shapes[i].name, only)) && one(&shapes[i], steps); steps = steps ? steps * 16 : 1)
             continue;
 }
 
