@@ -125,7 +125,6 @@ static void foretell_group(struct future *f, struct sfs_group *g)
     struct sfs_care_fate fate = sfs_care_fate_of(f->care, g);
     unsigned n = (unsigned)g->record.k + g->record.m, columns = (unsigned)((int)n + fate.parity);
     bool goes = sfs_care_moves_for(pool, g) != 0;
-    f->after->changes = f->after->changes || fate.differs || goes;
     if (g->moving && f->care->column_to && (goes || fate.parity > 0)) { /* where it goes is taken already */
         const struct sfs_member *to = sfs_member_of(pool, f->care->column_to);
         f->k.free[to ? slot_of(pool, to) : 0] += to ? (int64_t)1 << g->record.column_log2 : 0;
@@ -203,12 +202,27 @@ static void level(struct future *f)
         }
 }
 
+/* Is there a group that is not as it is wished? */
+static bool something_changes(struct sfs_care *care)
+{
+    struct sfs_pool *pool = care->s->pool;
+    for (uint32_t i = 0; i < pool->group_cap; i++) {
+        struct sfs_group *g = pool->groups[i];
+        if (g && g->record.class != SFS_CLASS_LANDING && (sfs_care_moves_for(pool, g) || sfs_care_converts(care, g)))
+            return true;
+    }
+    return false;
+}
+
 void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
 {
     struct sfs_pool *pool = care->s->pool;
     struct future f = {.care = care, .after = after};
     *after = (struct sfs_after){0};
     if (sfs_pool_zone_bytes(pool)) /* there room comes free with whole groups, and nodes need some of it first: not foretold yet */
+        return;
+    after->changes = something_changes(care);
+    if (!after->changes)
         return;
     sfs_sketch_members(&f.k, pool, 0, true);
     sfs_groups_less_reserve(pool, f.k.free); /* columns that move do not take it for good */
@@ -222,15 +236,13 @@ void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
         if (g->record.class != SFS_CLASS_LANDING) /* they are packed */
             foretell_group(&f, g);
     }
-    if (after->changes) {
-        level(&f);
-        /* What lives in the last group finds room before the group is empty. */
-        for (unsigned c = 0; f.last && c < (unsigned)f.last->record.k + f.last->record.m; c++)
-            give_back(&f, f.last, c, true);
-        place_nodes(&f, SFS_CLASS_SYSTEM);
-        place_nodes(&f, SFS_CLASS_METADATA);
-        after->room = sfs_groups_room_in(pool, f.k.free);
-    }
+    level(&f);
+    /* What lives in the last group finds room before the group is empty. */
+    for (unsigned c = 0; f.last && c < (unsigned)f.last->record.k + f.last->record.m; c++)
+        give_back(&f, f.last, c, true);
+    place_nodes(&f, SFS_CLASS_SYSTEM);
+    place_nodes(&f, SFS_CLASS_METADATA);
+    after->room = sfs_groups_room_in(pool, f.k.free);
     sfs_sketch_done(&f.k);
 }
 

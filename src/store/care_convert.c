@@ -141,7 +141,7 @@ struct sfs_care_fate sfs_care_fate_of(const struct sfs_care *care, const struct 
 {
     struct sfs_group as = *g; /* only looked at */
     enum fit fit = fit_of(care, g);
-    struct sfs_care_fate fate = {.differs = fit != FIT_GOOD};
+    struct sfs_care_fate fate = {0};
     for (; fit == FIT_DROP; fit = fit_of(care, &as)) {
         as.record.m--;
         fate.parity--;

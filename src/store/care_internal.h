@@ -374,7 +374,7 @@ unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class);
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
 /* What becomes of a group that is not what is wished: all that lives in it is written anew, or it gets so many parity columns more. locked */
 struct sfs_care_fate {
-    bool differs, anew;
+    bool anew;
     int parity;
 };
 struct sfs_care_fate sfs_care_fate_of(const struct sfs_care *care, const struct sfs_group *g);
