@@ -29,18 +29,16 @@
 
 #include "drivers/driver.h"
 
-enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
+enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, RETRY_MS = 10 };
 enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 1000000, LONG_CALM_NS = 100000000, SLICE_NS = 100000 };
 enum { IN_TURN = 16, WATCH_NS = 1000000, WATCHES = 20, PARKED_NS = 100000000 };
 
 static int start_worker(struct driver *d);
 
+/* Not before its slot is given up. */
 static void worker_free(struct worker *w)
 {
-    if (w->memory)
-        scalefs_memory_put(w->driver->fs, w->memory);
-    else
-        free(w->request.mem);
+    free(w->request.mem); /* what libfuse found */
     free(w->reply);
     free(w);
 }
@@ -51,9 +49,13 @@ static void tell_idle(struct driver *d)
     (void)!write(d->idle_fd, &one, sizeof one);
 }
 
-/* Gives up the worker's slot; under d->lock. */
+/* Gives up the worker's slot, and what it has of the file system, which may be closed as soon as nobody has a slot; under d->lock. */
 static void drop_slot(struct driver *d, struct worker *w)
 {
+    if (w->memory) {
+        scalefs_memory_put(d->fs, w->memory);
+        w->memory = w->request.mem = NULL;
+    }
     d->slots[w->slot].used = false;
     d->workers--;
 }
@@ -259,6 +261,10 @@ static void *work(void *argument)
         bool none_waits = atomic_fetch_sub(&d->idle, 1) == 1;
         if (got == -EINTR || got == -EAGAIN)
             continue;
+        if (got == -ENOMEM) { /* the requests wait as long; without workers the mount would go */
+            nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
+            continue;
+        }
         if (got <= 0)
             break;
         memcpy(&w->last, w->request.mem, sizeof w->last);
@@ -283,11 +289,10 @@ static void *work(void *argument)
     share(d, w);
     pthread_mutex_lock(&d->lock);
     drop_slot(d, w);
-    bool last = d->workers == 0;
-    pthread_mutex_unlock(&d->lock);
-    worker_free(w);
-    if (last)
+    if (d->workers == 0)
         tell_idle(d);
+    pthread_mutex_unlock(&d->lock); /* from here on there may be no driver any more */
+    worker_free(w);
     return NULL;
 }
 
@@ -353,6 +358,6 @@ void sfs_drivers_loop_stop(struct driver *d)
         pthread_mutex_unlock(&d->lock);
         if (!left)
             return;
-        nanosleep(&(struct timespec){.tv_nsec = STOP_RETRY_MS * 1000000L}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
     }
 }
