@@ -376,13 +376,14 @@ static void name_lost(struct scalefs_pool *pool, void (*problem)(void *context, 
 {
     struct scalefs_lost_file *files = sfs_zalloc(NULL, SCALEFS_LOST_FILES * sizeof *files);
     size_t count = 0;
-    char text[1200];
+    char path[4 * sizeof files->path], text[sizeof path + 128];
     if (!files)
         return;
     sfs_care_name_lost(pool->store);
     uint64_t all = sfs_fs_lost_files(pool->files.fs, files, SCALEFS_LOST_FILES, &count);
     for (size_t i = 0; i < count; i++) {
-        snprintf(text, sizeof text, "The file %s has lost %llu bytes, the first of them at %llu.", files[i].path,
+        sfs_text_plain(files[i].path, path, sizeof path);
+        snprintf(text, sizeof text, "The file %s has lost %llu bytes, the first of them at %llu.", path,
                  (unsigned long long)files[i].bytes, (unsigned long long)files[i].offset);
         problem(context, text);
     }

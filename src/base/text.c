@@ -196,6 +196,33 @@ static size_t utf8_length(const uint8_t *p, size_t left)
     return len;
 }
 
+void sfs_text_plain(const char *words, char *to, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *p = (const uint8_t *)words;
+    size_t left = strlen(words), at = 0;
+    while (left) {
+        size_t n = utf8_length(p, left);
+        bool control = *p < 0x20 || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0), plain = n && !control;
+        n = n ? n : 1;
+        if (size - at <= (plain ? n : 4 * n))
+            break;
+        for (size_t i = 0; i < n; i++) {
+            if (plain) {
+                to[at++] = (char)p[i];
+                continue;
+            }
+            to[at++] = '\\';
+            to[at++] = 'x';
+            to[at++] = digits[p[i] >> 4];
+            to[at++] = digits[p[i] & 15];
+        }
+        p += n;
+        left -= n;
+    }
+    to[at] = '\0';
+}
+
 static void put_quoted(struct sfs_text *t, const char *chars, size_t len)
 {
     static const char short_names[] = "\bb\ff\nn\rr\tt\"\"\\\\";

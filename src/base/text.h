@@ -34,6 +34,10 @@ void sfs_text_printf(struct sfs_text *t, const char *format, ...);
 /* What was put, NUL-terminated; "" when nothing was. Valid until the next call. */
 const char *sfs_text_chars(const struct sfs_text *t);
 
+/* Words from elsewhere (names of files, of pools, of stations) for a line that people read: control characters, and bytes that are not
+ * UTF-8, appear as \xNN, so that no name drives a terminal or makes lines of its own. What finds no room in `to` is left out. */
+void sfs_text_plain(const char *words, char *to, size_t size);
+
 /* A JSON document. Inside objects every value has a key; in arrays and at the top it is NULL.
  * Strings that are not UTF-8 get U+FFFD in place of each bad byte. */
 #define SFS_JSON_DEPTH 32

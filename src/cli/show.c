@@ -103,12 +103,13 @@ static void show_losses(const struct sfs_value *losses, FILE *to)
     for (const struct sfs_value *l = losses ? losses->first : NULL; l; l = l->next) {
         const char *loss = sfs_value_string(l, "loss", "none"), *station = sfs_value_string(l, "station", NULL);
         bool waits = !strcmp(loss, "suspended");
-        char bytes[SFS_SIZE_TEXT];
+        char bytes[SFS_SIZE_TEXT], name[4 * 64];
         if (!strcmp(loss, "none") || (!station && !waits))
             continue;
         sfs_size_format(sfs_value_u64(l, "bytes", 0), bytes);
+        sfs_text_plain(station ? station : "", name, sizeof name);
         if (station)
-            fprintf(to, "station %s, if it went: ", station);
+            fprintf(to, "station %s, if it went: ", name);
         else
             fprintf(to, "disk %llu, if it went: ", (unsigned long long)sfs_value_u64(l, "disk", 0));
         if (!waits)
@@ -128,9 +129,10 @@ void sfs_cli_show_lost(const struct sfs_value *status, unsigned most, FILE *to)
         return;
     fprintf(to, "%llu %s lost something:\n", (unsigned long long)count, count == 1 ? "file has" : "files have");
     for (const struct sfs_value *f = files ? files->first : NULL; f && shown < most; f = f->next, shown++) {
-        char bytes[SFS_SIZE_TEXT];
+        char bytes[SFS_SIZE_TEXT], path[4 * 1024 + 1];
         sfs_size_format(sfs_value_u64(f, "bytes", 0), bytes);
-        fprintf(to, "  %s  (%s)\n", sfs_value_string(f, "path", "?"), bytes);
+        sfs_text_plain(sfs_value_string(f, "path", "?"), path, sizeof path);
+        fprintf(to, "  %s  (%s)\n", path, bytes);
     }
     if (shown < count)
         fprintf(to, "  and %llu more\n", (unsigned long long)(count - shown));
@@ -191,8 +193,9 @@ void sfs_cli_show_status(const struct sfs_value *answer, FILE *to)
     const char *action = sfs_value_string(pool, "action", NULL);
     unsigned long long repaired = sfs_value_u64(repairs, "extents", 0),
                        gone = sfs_value_u64(repairs, "lost_extents", 0);
-    fprintf(to, "pool       %s  (%s)\n", sfs_value_string(pool, "name", "?"),
-            sfs_value_string(pool, "uuid", "?"));
+    char name[4 * 64];
+    sfs_text_plain(sfs_value_string(pool, "name", "?"), name, sizeof name);
+    fprintf(to, "pool       %s  (%s)\n", name, sfs_value_string(pool, "uuid", "?"));
     show_state(pool, more, to);
     if (action)
         fprintf(to, "action     %s\n", action);

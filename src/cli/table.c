@@ -15,8 +15,10 @@ void sfs_cli_table_init(struct sfs_cli_table *t, size_t columns, unsigned right)
     t->right = right;
 }
 
-static void put_text(struct sfs_cli_table *t, const char *text)
+static void put_text(struct sfs_cli_table *t, const char *words)
 {
+    char text[CELL_MAX];
+    sfs_text_plain(words, text, sizeof(text));
     if (t->cells == t->room) {
         size_t room = t->room ? t->room * 2 : 64;
         char **texts = realloc(t->texts, room * sizeof(*texts));

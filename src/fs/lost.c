@@ -4,6 +4,7 @@
  * of the walk found is named before the next part. A file that is deleted or written meanwhile may be missed or named though it is
  * whole again; it is a message, no state.
  */
+#include "base/text.h"
 #include "fs/internal.h"
 
 #include <stdio.h>
@@ -65,14 +66,15 @@ static void keep(struct sfs_fs_lost *named, const struct loss *f, const char *pa
 /* All that were found; the last one stays when more of it may come. */
 static void tell(struct lost_walk *w, bool more)
 {
-    char path[4096];
+    char path[4096], plain[4096];
     size_t left = more && w->file_count ? 1 : 0;
     for (size_t i = 0; i + left < w->file_count; i++) {
         const struct loss *f = &w->files[i];
         if (sfs_fs_path_of(w->fs, f->ino, path, sizeof path) != SCALEFS_OK || path[0] != '/')
             snprintf(path, sizeof path, "(inode %llu)", (unsigned long long)f->ino);
+        sfs_text_plain(path, plain, sizeof plain);
         sfs_log(w->fs->env, SFS_LOG_ERROR, "fs", SCALEFS_E_CORRUPT,
-                "%s (inode %llu) has lost %llu bytes, the first of them at %llu", path, (unsigned long long)f->ino,
+                "%s (inode %llu) has lost %llu bytes, the first of them at %llu", plain, (unsigned long long)f->ino,
                 (unsigned long long)f->bytes, (unsigned long long)f->offset);
         keep(w->named, f, path);
     }

@@ -220,12 +220,39 @@ static void json_survives_lack_of_memory(void)
     CHECK(fails >= 3);
 }
 
+static void words_become_plain(void)
+{
+    static const struct {
+        const char *words, *plain;
+        size_t size;
+    } cases[] = {
+        {"", "", 8},
+        {"C:\\d\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "C:\\d\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", 64},
+        {"a\nb\033[2J\x7f", "a\\x0ab\\x1b[2J\\x7f", 64},
+        {"\xc2\x9b\xc2\xa0", "\\xc2\\x9b\xc2\xa0", 64},           /* a control character of its own; none */
+        {"\x9b\xff\xe2\x82", "\\x9b\\xff\\xe2\\x82", 64},           /* no UTF-8 */
+        {"\xc0\x8a\xed\xa0\x80", "\\xc0\\x8a\\xed\\xa0\\x80", 64}, /* overlong; half of a pair */
+        {"abcd", "abc", 4},
+        {"abc\n", "abc", 7},
+        {"abc\n", "abc\\x0a", 8},
+        {"ab\xe2\x82\xac", "ab", 5}, /* no half of one */
+        {"x", "", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char to[64];
+        memset(to, 'X', sizeof to);
+        sfs_text_plain(cases[i].words, to, cases[i].size);
+        CHECK_STR(to, cases[i].plain);
+    }
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(sizes_are_read);
     RUN(sizes_are_written);
     RUN(text_grows);
+    RUN(words_become_plain);
     RUN(json_is_written);
     RUN(json_strings_are_escaped);
     RUN(json_times_are_utc);

@@ -293,6 +293,26 @@ static void status_for_people(void)
     sfs_document_free(d);
 }
 
+/* Files of other people, stations of disks that came from elsewhere. */
+static void names_drive_no_terminal(void)
+{
+    static const char bad[] = "{\"status\":{\"pool\":{\"name\":\"t\\u0008\"},\"disks\":[{\"id\":1,\"station\":\"\\u001b[31m\"}],"
+                              "\"losses\":[{\"station\":\"a\\u000ab\",\"loss\":\"suspended\"}],"
+                              "\"lost_files\":{\"count\":1,\"files\":[{\"path\":\"/\\u001b]0;x\\u0007\\u009b2J\\u000aNo problems.\",\"bytes\":1}]}}}";
+    static const char *const wanted[] = {"pool       t\\x08  (", "  \\x1b[31m", "station a\\x0ab, if",
+                                         "  /\\x1b]0;x\\x07\\xc2\\x9b2J\\x0aNo problems.  (1 B)\n"};
+    struct sfs_document *d = NULL;
+    FILE *f = tmpfile();
+    CHECK_OK(sfs_document_parse(bad, strlen(bad), &d));
+    sfs_cli_show_status(sfs_document_root(d), f);
+    char *text = text_of(f);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+        if (!CHECK(strstr(text, wanted[i])))
+            printf("# missing: %s\n", wanted[i]);
+    free(text);
+    sfs_document_free(d);
+}
+
 static void attention(void)
 {
     static const struct {
@@ -323,6 +343,7 @@ int main(int argc, char **argv)
     RUN(progress_in_plain_lines);
     RUN(progress_on_a_terminal);
     RUN(status_for_people);
+    RUN(names_drive_no_terminal);
     RUN(attention);
     return TEST_END();
 }
