@@ -528,8 +528,8 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
         while (at < end && m.found_bytes < (4u << 20)) {
             struct listing l;
             err = batch_listing(s, &g, at, &l);
-            if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO) {
-                /* a batch that never was written whole, or cannot be read: look for the next */
+            if (err == SCALEFS_E_CORRUPT || err == SCALEFS_E_IO || err == SCALEFS_E_GONE || err == SCALEFS_E_SUSPENDED) {
+                /* a batch that never was written whole, or cannot be read, perhaps for want of a disk: look for the next */
                 err = SCALEFS_OK;
                 at += SFS_BLOCK;
                 continue;

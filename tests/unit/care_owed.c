@@ -1,5 +1,6 @@
 /* A disk that was away gets what was written meanwhile, and nothing else; also while others go on writing. */
 #include "care_fixture.h"
+#include "store/move.h"
 #include "pool/internal.h"
 
 static void fill_pool(struct world *w, void *arg)
@@ -248,6 +249,43 @@ static void pays_logs_that_cannot_be_packed(void)
     add_disks(&w, 2, 96 * MIB);
     live(&w, fill_pool, &c);
     live(&w, logs_that_stay, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
+/* A log ends with a batch that was never written whole, and the last of its disks went: the others are read all the same. */
+static void torn_log(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group *log = NULL;
+    for (uint32_t i = 0; i < s->pool->group_cap && !log; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_LANDING && g->count.live > 0 && !g->allocating && g->record.columns[g->record.m].disk == 2)
+            log = g;
+    }
+    NEED(w, log && log->count.write_row < log->record.rows);
+    uint32_t group = log->record.group;
+    uint64_t generation = log->record.generation;
+    log->count.write_row++;
+    MUST(w, sfs_care_offline(s, 2, &info));
+    MUST(w, sfs_move_landing(s, group));
+    log = sfs_group_of(s->pool, group);
+    NEED(w, !log || log->record.generation != generation || log->count.live == 0);
+    bring_back(w, s);
+    take_care(w, s);
+    sync_and_close(w, s);
+}
+
+static void packs_a_log_with_a_torn_end_without_its_last_disk(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 2, 96 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, torn_log, &c);
     live(&w, sound, &c);
     world_deinit(&w);
 }
@@ -649,6 +687,7 @@ int main(int argc, char **argv)
     RUN(rewrites_what_a_cache_lost);
     RUN(pays_nodes_of_the_map_that_an_opening_forgot);
     RUN(pays_logs_that_cannot_be_packed);
+    RUN(packs_a_log_with_a_torn_end_without_its_last_disk);
     RUN(tries_again_what_could_not_be_read);
     RUN(waits_for_rows_in_flight);
     RUN(misses_nothing_while_others_write);
