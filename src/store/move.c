@@ -186,20 +186,38 @@ static size_t read_ahead(struct mover *m, struct moving *found, size_t count)
     return n;
 }
 
+/* Is a disk of the group away that may come back? *comings: how often such ones have come back. */
+static bool one_is_away(struct sfs_store *s, uint32_t group, uint64_t *comings)
+{
+    bool away = false;
+    *comings = 0;
+    sfs_store_lock(s);
+    const struct sfs_group *g = sfs_group_of(s->pool, group);
+    for (unsigned c = 0; g && c < (unsigned)g->record.k + g->record.m; c++) {
+        const struct sfs_member *m = sfs_member_of(s->pool, g->record.columns[c].disk);
+        away = away || (m && !m->disk && !sfs_member_failed(m));
+        *comings += m ? m->comings : 0;
+    }
+    sfs_store_unlock(s);
+    return away;
+}
+
 /* What can be read of an extent that does not verify as a whole, block by block and from any copy; the rest is zeros, which do not
- * verify there, either. */
+ * verify there, either. SUSPENDED: an absent disk may have some of it. */
 static int salvage(struct sfs_store *s, const struct moving *what, uint8_t *out)
 {
     const struct sfs_extent *e = &what->from;
     struct sfs_group_record g;
+    uint64_t before, after;
     uint8_t *buf = sfs_buffer_get(s, SFS_BUFFER_SMALL);
+    bool away = one_is_away(s, e->place.group, &before);
     memset(out, 0, e->stored);
     if (!buf || !sfs_group_copy(s->pool, e->place.group, &g)) {
         sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
         return buf ? SCALEFS_E_CHANGED : SCALEFS_E_NOMEM;
     }
     unsigned copies = g.k == 1 ? 1u + g.m : 1;
-    for (uint32_t at = 0, n; at < e->stored && !e->compression; at += n) {
+    for (uint32_t at = 0, n; at < e->stored && !e->compression && !away; at += n) {
         uint64_t offset = e->place.offset + at;
         bool right = false;
         n = e->stored - at < SFS_SUM_BYTES ? e->stored - at : SFS_SUM_BYTES;
@@ -215,7 +233,8 @@ static int salvage(struct sfs_store *s, const struct moving *what, uint8_t *out)
         }
     }
     sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
-    return SCALEFS_OK;
+    away = one_is_away(s, e->place.group, &after) || away || before != after; /* also for a moment only */
+    return away ? SCALEFS_E_SUSPENDED : SCALEFS_OK;
 }
 
 /* Adds one extent to the batch. */

@@ -194,10 +194,101 @@ static void leaves_though_more_is_wrong_than_is_borne(void)
     }
 }
 
+/* --- what is only away is not lost --- */
+
+enum { PIECES_MAX = FILE_MAX / SFS_SUM_BYTES + 1 };
+struct away {
+    struct dying d;
+    uint16_t absent, leaving;
+    bool right[FILES][PIECES_MAX]; /* could be read before */
+};
+
+/* Which pieces of files can be read; each that could be before must be still. */
+static void look_at_pieces(struct world *w, struct sfs_store *s, struct away *a, bool after)
+{
+    static uint8_t got[SFS_SUM_BYTES];
+    for (uint32_t file = 0; file < FILES; file++) {
+        struct items items;
+        items_of(w, s, file, &items);
+        for (unsigned i = 0, n = 0; i < items.count; i++)
+            for (uint32_t at = 0; at + sizeof got <= items.values[i].length; at += sizeof got, n++) {
+                struct sfs_read r = {.id = items.values[i].id, .offset = items.values[i].offset + at, .len = sizeof got, .buf = got};
+                bool right = sfs_store_read(s, &r, 1) == SCALEFS_OK;
+                NEED(w, n < PIECES_MAX);
+                if (after && a->right[file][n] && !right)
+                    sim_fail(w->sim, "file %u: piece %u could be read before", file, n);
+                a->right[file][n] = right;
+            }
+    }
+}
+
+/* Of the group that holds most: column 0 will be away, 1 and the last cannot be read, 2 leaves. */
+static void spoil_columns(struct world *w, void *arg)
+{
+    struct away *a = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    const struct sfs_group *most = NULL;
+    take_care(w, s); /* logs are packed */
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_DATA && (!most || g->count.live > most->count.live))
+            most = g;
+    }
+    NEED(w, most && most->record.k == 4 && most->record.m == 1);
+    for (unsigned c = 1; c < 5; c += 3) {
+        const struct sfs_member *m = sfs_member_of(s->pool, most->record.columns[c].disk);
+        sim_disk_make_unreadable(sim_disk_of(m->disk),
+                                 m->record.data_offset + (uint64_t)most->record.columns[c].atom * SFS_ATOM_BYTES + SFS_BLOCK,
+                                 (1ull << most->record.column_log2) - SFS_BLOCK);
+    }
+    a->absent = most->record.columns[0].disk;
+    a->leaving = most->record.columns[2].disk;
+    look_at_pieces(w, s, a, false);
+    sync_and_close(w, s);
+}
+
+static void leave_while_one_is_away(struct world *w, void *arg)
+{
+    struct away *a = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    MUST(w, sfs_care_offline(s, a->absent, &info));
+    MUST(w, sfs_care_remove(s, a->leaving, -1, &info));
+    take_care(w, s);
+    NEED(w, sfs_member_of(s->pool, a->leaving)); /* what the other one has is waited for */
+    sync_and_close(w, s);
+}
+
+static void go_on_with_it(struct world *w, void *arg)
+{
+    struct away *a = arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    take_care(w, s);
+    NEED(w, !sfs_member_of(s->pool, a->leaving));
+    look_at_pieces(w, s, a, true);
+    sync_and_close(w, s);
+}
+
+/* Less of a row can be read than is borne, and the disk with what could still be read of it is away while another one leaves. */
+static void what_an_absent_disk_has_is_not_given_up(void)
+{
+    static struct away a;
+    struct world w;
+    a = (struct away){.d = {.disks = 5, .failover = 1}};
+    world_init(&w, test_seed());
+    add_disks(&w, a.d.disks, 96 * MIB);
+    live(&w, fill_pool, &a.d);
+    live(&w, spoil_columns, &a);
+    live(&w, leave_while_one_is_away, &a);
+    live(&w, go_on_with_it, &a);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(leaves_though_it_cannot_be_read);
     RUN(leaves_though_more_is_wrong_than_is_borne);
+    RUN(what_an_absent_disk_has_is_not_given_up);
     return TEST_END();
 }
