@@ -88,6 +88,9 @@ static struct sfs_group *next_missed(struct sfs_pool *pool, struct sfs_scrub *p)
         if (readable) {
             next = g;
             if (p->again != p->missed[i].generation) { /* from its beginning */
+                if (p->again) /* and so will be the one that was being read */
+                    p->lost -= p->group_lost;
+                p->group_lost = 0;
                 p->again = p->missed[i].generation;
                 p->row = 0;
                 p->lost -= p->missed[i].lost;
@@ -160,6 +163,7 @@ static void again_done(struct sfs_scrub *p, const struct sfs_scrub_piece *piece,
         drop_missed(p, piece->g.generation);
     else
         p->lost -= p->group_lost; /* it is read a third time */
+    p->group_lost = 0;
 }
 
 int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, uint32_t row, uint64_t lost)
@@ -182,11 +186,14 @@ int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, ui
             p->missed[p->missed_count - 1].lost = p->group_lost;
         p->group++;
         p->row = 0;
+        p->group_lost = 0;
     }
+    /* What was lost in a group is known only as long as we run: after an opening one that has some is read from its beginning, so that
+     * none is counted twice when all of it has to be read again. */
     const struct sfs_scrub_missed *first = p->missed_count ? p->missed : NULL;
     pool->scrub.group = first ? first->group : p->group;
-    pool->scrub.row = first ? 0 : p->row;
-    pool->scrub.lost = first ? first->lost_before : p->lost;
+    pool->scrub.row = first || p->group_lost ? 0 : p->row;
+    pool->scrub.lost = first ? first->lost_before : p->lost - p->group_lost;
     return SCALEFS_OK;
 }
 

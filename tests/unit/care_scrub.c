@@ -591,12 +591,167 @@ static void begins_at_the_first_row_of_another_group(void)
     world_deinit(&w);
 }
 
+/* --- nothing is counted twice --- */
+
+/* As a scrub that reads pieces up to `row` of a group of which row 5 alone holds something lost. */
+static void read_to(struct world *w, struct sfs_store *s, uint64_t lost_in, uint32_t row)
+{
+    struct sfs_scrub_piece p;
+    sfs_store_lock(s);
+    NEED(w, sfs_scrub_next(s->care, &p));
+    row = row < p.g.rows ? row : p.g.rows;
+    MUST(w, sfs_scrub_did(s->care, &p, row, p.g.generation == lost_in && p.row <= 5 && row > 5));
+    sfs_store_unlock(s);
+}
+
+/* Up to this group, all of those before it. */
+static void read_before(struct world *w, struct sfs_store *s, const struct sfs_group *g)
+{
+    struct sfs_scrub_piece p;
+    for (;;) {
+        sfs_store_lock(s);
+        NEED(w, sfs_scrub_next(s->care, &p));
+        sfs_store_unlock(s);
+        if (p.g.generation == g->record.generation)
+            return;
+        read_to(w, s, g->record.generation, UINT32_MAX);
+    }
+}
+
+static void read_all(struct world *w, struct sfs_store *s, uint64_t lost_in)
+{
+    struct sfs_scrub_piece p;
+    for (unsigned n = 0;; n++) {
+        sfs_store_lock(s);
+        bool more = sfs_scrub_next(s->care, &p);
+        sfs_store_unlock(s);
+        NEED(w, n < 1000);
+        if (!more)
+            return;
+        read_to(w, s, lost_in, UINT32_MAX);
+    }
+}
+
+/* As if the disk had gone, or were back with all that it lacked. */
+static void be_behind(struct sfs_store *s, uint16_t index, bool behind)
+{
+    sfs_store_lock(s);
+    struct sfs_member *m = sfs_member_of(s->pool, index);
+    m->complete = !behind;
+    m->comings += !behind;
+    sfs_store_unlock(s);
+}
+
+/* The live group with a disk that the other one does not have. */
+static struct sfs_group *group_beside(struct world *w, struct sfs_store *s, const struct sfs_group *other, uint16_t *disk)
+{
+    for (uint32_t i = other ? other->record.group + 1 : 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (!g || !g->count.live || g->record.rows < 20 || (!other && g->record.k > 1))
+            continue;
+        for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++) {
+            *disk = g->record.columns[c].disk;
+            if (!other || !sfs_care_has_column(&other->record, *disk))
+                return g;
+        }
+    }
+    NEED(w, !"there is one");
+    return NULL;
+}
+
+/* A scrub stops within a group in which it found something lost, and goes on after an opening; then it has to be read again. */
+static void stop_within(struct world *w, void *arg)
+{
+    struct scalefs_error_info info;
+    uint16_t disk;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    take_care(w, s);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    struct sfs_group *g = group_beside(w, s, NULL, &disk);
+    *(uint64_t *)arg = g->record.generation;
+    read_before(w, s, g);
+    read_to(w, s, g->record.generation, 10);
+    NEED_EQ(w, s->care->scrub.lost, 1);
+    sfs_store_lock(s);
+    s->pool->config_dirty = true;
+    sfs_store_unlock(s);
+    sync_and_close(w, s);
+}
+
+static void go_on_and_miss(struct world *w, void *arg)
+{
+    uint64_t generation = *(uint64_t *)arg;
+    uint16_t disk;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group *g = group_beside(w, s, NULL, &disk);
+    NEED_EQ(w, g->record.generation, generation);
+    be_behind(s, disk, true);
+    read_before(w, s, g);
+    read_to(w, s, generation, UINT32_MAX);
+    be_behind(s, disk, false);
+    read_all(w, s, generation);
+    NEED_EQ(w, s->care->scrub.lost, 1);
+    NEED_EQ(w, s->pool->scrub.lost, 1);
+    sync_and_close(w, s);
+}
+
+/* Two groups were missed; while the second is read again the first can be, too, and is preferred. */
+static void turn_to_another(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info;
+    uint16_t of_first, of_second;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    take_care(w, s);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    struct sfs_group *first = group_beside(w, s, NULL, &of_first), *second = group_beside(w, s, first, &of_second);
+    while (sfs_care_has_column(&second->record, of_first)) {
+        unsigned c = 0;
+        while (sfs_care_has_column(&second->record, first->record.columns[c].disk))
+            NEED(w, ++c < (unsigned)first->record.k + first->record.m);
+        of_first = first->record.columns[c].disk;
+    }
+    uint64_t lost_in = second->record.generation;
+    be_behind(s, of_first, true);
+    read_before(w, s, first);
+    read_to(w, s, lost_in, UINT32_MAX);
+    be_behind(s, of_first, false);
+    read_before(w, s, second);
+    be_behind(s, of_second, true);
+    read_to(w, s, lost_in, UINT32_MAX);
+    be_behind(s, of_first, true);
+    for (uint32_t i = second->record.group + 1; i < s->pool->group_cap; i++)
+        if (s->pool->groups[i])
+            read_to(w, s, lost_in, UINT32_MAX);
+    be_behind(s, of_second, false);
+    read_before(w, s, second);
+    read_to(w, s, lost_in, 10);
+    be_behind(s, of_first, false);
+    read_all(w, s, lost_in);
+    NEED_EQ(w, s->care->scrub.lost, 1);
+    NEED_EQ(w, s->pool->scrub.lost, 1); /* and so is recorded */
+    sync_and_close(w, s);
+}
+
+static void counts_nothing_twice(void)
+{
+    struct world w;
+    struct content c;
+    uint64_t generation = 0;
+    begin(&w, &c, 4);
+    live(&w, stop_within, &generation);
+    live(&w, go_on_and_miss, &generation);
+    live(&w, turn_to_another, NULL);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(repairs_rot_of_whole_disks);
     RUN(repairs_unreadable_sectors);
     RUN(counts_what_is_lost);
+    RUN(counts_nothing_twice);
     RUN(reads_what_was_absent);
     RUN(a_damaged_label_is_mended_at_opening);
     RUN(pauses_and_goes_on_after_an_opening);
