@@ -186,7 +186,7 @@ bool sfs_care_balance_step(struct sfs_care *care)
     if (err == SCALEFS_E_NOENT)
         return changed && settled(care);
     if (!err)
-        err = sfs_column_move(care, m.group, m.column, m.to, false);
+        err = sfs_column_move(care, &(struct sfs_group_record){.group = m.group, .generation = m.generation}, m.column, m.to, false);
     sfs_store_lock(s);
     if (err == SCALEFS_E_BUSY)
         care->retry_soon = true;

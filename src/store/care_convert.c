@@ -480,7 +480,7 @@ static int part(struct sfs_care *care, const struct sfs_group_record *g)
         }
     }
     sfs_store_unlock(s);
-    int err = to == SFS_NONE16 ? SCALEFS_E_NOSPC : sfs_column_move(care, g->group, c, to, false);
+    int err = to == SFS_NONE16 ? SCALEFS_E_NOSPC : sfs_column_move(care, g, c, to, false);
     if (err)
         return err;
     sfs_store_lock(s);

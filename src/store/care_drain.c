@@ -319,9 +319,9 @@ int sfs_care_make_way(struct sfs_care *care, uint32_t group, unsigned c)
     struct sfs_store *s = care->s;
     struct sfs_sketch k;
     struct sfs_sketch_piece *p = NULL;
-    struct sfs_care_move move = {0};
-    uint16_t to[8];
-    unsigned slot;
+    struct sfs_group_record from = {0};
+    uint16_t to[8], there = 0;
+    unsigned slot, column = 0;
     bool comes = false;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, group);
@@ -335,11 +335,14 @@ int sfs_care_make_way(struct sfs_care *care, uint32_t group, unsigned c)
         comes = k.free[at] >= (int64_t)1 << g->record.column_log2;
         p = comes ? NULL : sfs_sketch_way(&k, at, 1ull << g->record.column_log2, &slot);
     }
-    if (p)
-        move = (struct sfs_care_move){p->group, p->column, s->pool->members[slot].record.index, 0};
+    if (p) {
+        from = sfs_group_of(s->pool, p->group)->record;
+        column = p->column;
+        there = s->pool->members[slot].record.index;
+    }
     sfs_sketch_done(&k);
     sfs_store_unlock(s);
-    int err = p ? sfs_column_move(care, move.group, move.column, move.to, false) : comes ? SCALEFS_OK : SCALEFS_E_NOSPC;
+    int err = p ? sfs_column_move(care, &from, column, there, false) : comes ? SCALEFS_OK : SCALEFS_E_NOSPC;
     if (!err)
         err = sfs_ripen(s);
     return err ? err : SCALEFS_E_CHANGED;
@@ -387,7 +390,7 @@ static bool comes_back(struct sfs_store *s, const struct sfs_group *g, uint16_t 
 static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t member)
 {
     struct sfs_store *s = care->s;
-    struct sfs_group_record record;
+    struct sfs_group_record record = {0};
     uint16_t to[8];
     size_t count = 0;
     int err = SCALEFS_E_NOSPC;
@@ -398,11 +401,11 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     bool sequential = here && g->record.sequential;
     /* A parity column that is not wished any more is dropped first: it may be this one, or stand where this one can go. */
     bool drops = here && !sequential && !g->moving && g->record.state != SFS_GROUP_EVACUATING && sfs_care_parity_over(s->pool, g);
-    if (drops)
+    if (here)
         record = g->record;
-    else if (sequential && !comes_back(s, g, member))
+    if (sequential && !comes_back(s, g, member))
         err = empty(care, g);
-    else if (here && !sequential)
+    else if (here && !sequential && !drops)
         count = sfs_care_targets(s->pool, g, c->column, to, 8);
     sfs_store_unlock(s);
     if (drops)
@@ -410,7 +413,7 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     if (sequential)
         return err;
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
-        err = sfs_column_move(care, c->group, c->column, to[i], true);
+        err = sfs_column_move(care, &record, c->column, to[i], true);
     if (err == SCALEFS_E_NOSPC && count)
         err = sfs_care_make_way(care, c->group, c->column);
     /* No other disk can take it, so the group becomes a narrower one. Also where the heir is zoned: not to the next best, which
@@ -419,7 +422,7 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
         return err;
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, c->group);
-    bool still = g && !g->moving && g->record.columns[c->column].disk == member;
+    bool still = here && g && g->record.generation == record.generation && !g->moving && g->record.columns[c->column].disk == member;
     err = !still ? SCALEFS_E_CHANGED : comes_back(s, g, member) ? SCALEFS_E_NOSPC : empty(care, g);
     sfs_store_unlock(s);
     return err;

@@ -345,10 +345,10 @@ bool sfs_care_name_step(struct sfs_care *care); /* whose they are: when all else
 bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page);
 
 /* --- column.c: unlocked --- */
-/* Column c of the group goes to another member. OK; CHANGED (nothing to do any more), BUSY (rows in flight), NOSPC, SUSPENDED
+/* Column c of the group goes to another member. Of `g` only number and generation count. OK; CHANGED (nothing to do any more), BUSY (rows in flight), NOSPC, SUSPENDED
  * (absent disks are needed), CANCELED, or what went wrong: then nothing has changed. `later`: it is not waited for that a record tells of it; what comes
  * free is not wanted. */
-int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to, bool later);
+int sfs_column_move(struct sfs_care *care, const struct sfs_group_record *g, unsigned c, uint16_t to, bool later);
 /* The group gets one parity column more, on member `to`; its last column is given up. Errors as above. */
 int sfs_column_add(struct sfs_care *care, const struct sfs_group_record *g, uint16_t to);
 int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g);

@@ -22,6 +22,7 @@ struct mover {
     struct sfs_care *care;
     struct sfs_store *s;
     struct sfs_group_record g;
+    uint64_t generation; /* of the group that is meant: another one may have its number by now */
     unsigned c;
     bool adds; /* c is a parity column that the group does not have yet */
     bool later; /* a record of it comes with some later checkpoint */
@@ -94,7 +95,7 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
     struct sfs_store *s = m->s;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, group);
-    if (!g || g->moving || (m->adds && m->c != (unsigned)g->record.k + g->record.m)) {
+    if (!g || g->record.generation != m->generation || g->moving || (m->adds && m->c != (unsigned)g->record.k + g->record.m)) {
         sfs_store_unlock(s);
         return SCALEFS_E_CHANGED;
     }
@@ -517,15 +518,15 @@ static int move(struct mover *m, uint32_t group, uint16_t to)
     return err;
 }
 
-int sfs_column_move(struct sfs_care *care, uint32_t group, unsigned c, uint16_t to, bool later)
+int sfs_column_move(struct sfs_care *care, const struct sfs_group_record *g, unsigned c, uint16_t to, bool later)
 {
-    struct mover m = {.care = care, .s = care->s, .c = c, .later = later};
-    return move(&m, group, to);
+    struct mover m = {.care = care, .s = care->s, .generation = g->generation, .c = c, .later = later};
+    return move(&m, g->group, to);
 }
 
 int sfs_column_add(struct sfs_care *care, const struct sfs_group_record *g, uint16_t to)
 {
-    struct mover m = {.care = care, .s = care->s, .c = (unsigned)g->k + g->m, .adds = true, .later = true};
+    struct mover m = {.care = care, .s = care->s, .generation = g->generation, .c = (unsigned)g->k + g->m, .adds = true, .later = true};
     return move(&m, g->group, to);
 }
 

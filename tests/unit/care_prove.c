@@ -475,17 +475,36 @@ static void move_to_one_that_goes(struct world *w, void *arg)
     uint32_t group = f.g->record.group;
     uint16_t was = f.g->record.columns[0].disk;
     MUST(w, sfs_task_start(w->env, "flap", flap, &f, &task));
-    NEED_EQ(w, sfs_column_move(s->care, group, 0, f.to, false), SCALEFS_E_CHANGED);
+    NEED_EQ(w, sfs_column_move(s->care, &sfs_group_of(s->pool, group)->record, 0, f.to, false), SCALEFS_E_CHANGED);
     f.done = true;
     sfs_task_join(w->env, task);
     NEED_EQ(w, f.g->record.columns[0].disk, was);
-    MUST(w, sfs_column_move(s->care, group, 0, f.to, false));
+    MUST(w, sfs_column_move(s->care, &sfs_group_of(s->pool, group)->record, 0, f.to, false));
     sync_and_close(w, s);
 }
 
 static void a_column_does_not_go_to_a_disk_that_went_meanwhile(void)
 {
     run_on(3, move_to_one_that_goes);
+}
+
+/* Between looking for a column to move and moving it a group may go, and another one get its number. */
+static void move_of_another_group(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group *g = log_with_batches(w, s);
+    struct sfs_group_record r = g->record, was = r;
+    r.generation--;
+    NEED_EQ(w, sfs_column_move(s->care, &r, 0, not_in(g), false), SCALEFS_E_CHANGED);
+    NEED_EQ(w, sfs_column_add(s->care, &r, not_in(g)), SCALEFS_E_CHANGED);
+    NEED(w, g->record.m == was.m && g->record.columns[0].disk == was.columns[0].disk);
+    sync_and_close(w, s);
+}
+
+static void a_column_of_another_group_does_not_move(void)
+{
+    run_on(3, move_of_another_group);
 }
 
 /* The only right copy of a batch is on a disk that is away: nothing else is put in its place, and nothing is called done without it. */
@@ -506,12 +525,12 @@ static void move_from_one_that_is_away(struct world *w, void *arg)
     goes(w, s, r.columns[0].disk);
     MUST(w, sfs_care_fix_log(s->care, &r, &at, false, &fix));
     NEED(w, fix.waits);
-    NEED_EQ(w, sfs_column_move(s->care, r.group, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
+    NEED_EQ(w, sfs_column_move(s->care, &r, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
     goes(w, s, r.columns[1].disk);
-    NEED_EQ(w, sfs_column_move(s->care, r.group, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
+    NEED_EQ(w, sfs_column_move(s->care, &r, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
     comes_back(w, s, r.columns[0].disk);
     comes_back(w, s, r.columns[1].disk);
-    MUST(w, sfs_column_move(s->care, r.group, 0, not_in(g), false));
+    MUST(w, sfs_column_move(s->care, &r, 0, not_in(g), false));
     take_care(w, s);
     struct scalefs_error_info info = {0, ""};
     MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
@@ -547,10 +566,10 @@ static void move_nodes_that_are_away(struct world *w, void *arg)
             sim_disk_rot(sim_farm_disk(w->farm, r.columns[1].disk - 1u), sfs_unit_offset(&r, &targets[1], row), SFS_NODE_BYTES);
     sfs_free(w->env, states);
     goes(w, s, r.columns[0].disk);
-    NEED_EQ(w, sfs_column_move(s->care, r.group, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
+    NEED_EQ(w, sfs_column_move(s->care, &r, 0, not_in(g), false), SCALEFS_E_SUSPENDED);
     NEED_EQ(w, s->care->lost_count, 0);
     comes_back(w, s, r.columns[0].disk);
-    MUST(w, sfs_column_move(s->care, r.group, 0, not_in(g), false));
+    MUST(w, sfs_column_move(s->care, &r, 0, not_in(g), false));
     struct scalefs_error_info info = {0, ""};
     MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
     take_care(w, s);
@@ -617,6 +636,7 @@ int main(int argc, char **argv)
     RUN(a_replacement_that_fails_leaves_no_stricter_pool);
     RUN(a_row_is_not_lost_before_an_absent_disk_was_asked);
     RUN(a_column_does_not_go_to_a_disk_that_went_meanwhile);
+    RUN(a_column_of_another_group_does_not_move);
     RUN(a_column_of_a_log_waits_for_its_disk);
     RUN(a_column_of_nodes_waits_for_its_disk);
     RUN(an_older_summary_hides_nothing);

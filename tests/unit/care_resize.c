@@ -155,7 +155,7 @@ static void put_at_the_end(struct world *w, struct sfs_store *s, uint16_t index)
         struct sfs_group *g = s->pool->groups[i];
         for (unsigned c = 0; g && g->count.live && c < (unsigned)g->record.k + g->record.m; c++)
             if (g->record.columns[c].disk != index && !sfs_care_has_column(&g->record, index))
-                (void)sfs_column_move(s->care, i, c, index, false);
+                (void)sfs_column_move(s->care, &s->pool->groups[i]->record, c, index, false);
     }
     sfs_store_lock(s);
     for (uint32_t a = 0; a < limit; a++)
