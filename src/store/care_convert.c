@@ -516,9 +516,10 @@ static int move_stranded(struct sfs_care *care, const struct sfs_group_record *r
     bool must = g && g->record.generation == r->generation && !holds_nodes(r->class) && sfs_care_moves_for(s->pool, g);
     sfs_store_unlock(s);
     *moved = false;
-    if (!must || !sfs_care_hold(s, r))
-        return SCALEFS_OK;
-    int err = sfs_move_stranded(care, r->group, &count);
+    int err = must ? sfs_care_hold(s, r) : SCALEFS_E_CHANGED;
+    if (err)
+        return err == SCALEFS_E_CHANGED ? SCALEFS_OK : err;
+    err = sfs_move_stranded(care, r->group, &count);
     sfs_care_release(s, r);
     *moved = count > 0;
     return err || !count ? err : sfs_checkpoint(s, false, false, true); /* then the group is freed */

@@ -260,8 +260,8 @@ int sfs_care_states(struct sfs_store *s, const struct sfs_group_record *g, struc
  * with nothing in it is not live here. Waits for a checkpoint that writes it just now. unlocked; afterwards sfs_care_unpin. */
 int sfs_care_pin_live(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row, bool *live);
 void sfs_care_unpin(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row);
-/* Holds the group, so that it is not freed: false when it is gone. unlocked */
-bool sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g);
+/* Holds the group, so that it is not freed. CHANGED: it is gone; NOMEM. unlocked */
+int sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g);
 void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
 /* Is the image of a live data row what the row holds now? (See `doubtful`.) unlocked */
 bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);

@@ -95,11 +95,10 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
     struct sfs_care_fix fix = {0};
     uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&r), bytes = sfs_care_column_live(g);
     sfs_store_unlock(s);
-    bool held = sfs_care_hold(s, &r);
-    int err = held ? pay_headers(s, &r, member) : SCALEFS_E_CHANGED;
+    int held = sfs_care_hold(s, &r), err = held ? held : pay_headers(s, &r, member);
     if (!err)
         err = sfs_care_fix_since(care, &r, flushed, end, between, &fix);
-    if (held)
+    if (!held)
         sfs_care_release(s, &r);
     if (!err)
         err = sfs_away_move(s, &r);

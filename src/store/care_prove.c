@@ -112,10 +112,11 @@ static int prove(struct sfs_care *care, struct sfs_group *g)
     uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&r), committed = s->pool->committed;
     sfs_store_unlock(s);
     care->lost_unsure = false;
-    bool held = sfs_care_hold(s, &r); /* else it is gone, with all that was in it */
-    int err = held ? sfs_care_fix_since(care, &r, committed, end, between, &fix) : SCALEFS_OK;
-    if (held)
+    int held = sfs_care_hold(s, &r), err = held ? held : sfs_care_fix_since(care, &r, committed, end, between, &fix);
+    if (!held)
         sfs_care_release(s, &r);
+    if (held == SCALEFS_E_CHANGED) /* it is gone, with all that was in it */
+        err = SCALEFS_OK;
     bool lost = sfs_care_any_lost(care);
     sfs_store_lock(s);
     if (!err && (fix.waits || (lost && sfs_members_absent(s->pool)))) /* one that is absent may have it */

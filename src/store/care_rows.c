@@ -107,12 +107,12 @@ void sfs_care_unpin(struct sfs_store *s, const struct sfs_group_record *g, uint3
     sfs_store_unlock(s);
 }
 
-bool sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g)
+int sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g)
 {
     sfs_store_lock(s);
-    bool held = same_group(s, g) && sfs_row_pin(s, g->group, 0) == SCALEFS_OK;
+    int err = same_group(s, g) ? sfs_row_pin(s, g->group, 0) : SCALEFS_E_CHANGED;
     sfs_store_unlock(s);
-    return held;
+    return err;
 }
 
 void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g)

@@ -141,11 +141,12 @@ static unsigned check_heads(struct sfs_care *care)
     return repaired;
 }
 
-static void check_headers(struct scrub *x)
+static int check_headers(struct scrub *x)
 {
     struct sfs_store *s = x->care->s;
-    if (!sfs_care_hold(s, &x->g))
-        return;
+    int held = sfs_care_hold(s, &x->g);
+    if (held)
+        return held == SCALEFS_E_CHANGED ? SCALEFS_OK : held;
     sfs_store_lock(s);
     const struct sfs_group *g = sfs_group_of(s->pool, x->g.group);
     bool fresh = g->fresh;
@@ -159,6 +160,7 @@ static void check_headers(struct scrub *x)
         sfs_note_repair(s, 1, 0);
     }
     sfs_care_release(s, &x->g);
+    return SCALEFS_OK;
 }
 
 static int fix_row(void *context, uint32_t row, uint32_t count)
@@ -204,8 +206,8 @@ static int scrub_log(struct scrub *x, uint32_t *row)
         quiet = !g->allocating && !g->in_flight;
     }
     sfs_store_unlock(s);
-    there = there && sfs_care_hold(s, &x->g);
-    int err = SCALEFS_OK;
+    int held = there ? sfs_care_hold(s, &x->g) : SCALEFS_E_CHANGED, err = held == SCALEFS_E_CHANGED ? SCALEFS_OK : held;
+    there = !held;
     uint64_t stop = at + CHUNK_LOG;
     while (there && !err && at < end && at < stop && !sfs_care_stops(x->care))
         err = sfs_care_fix_log(x->care, &x->g, &at, quiet, &x->fix);
@@ -302,8 +304,9 @@ static int keep_place(struct sfs_care *care, const struct scrub *x, const struct
 
 static int read_piece(struct scrub *x, const struct sfs_scrub_piece *piece, uint32_t *row)
 {
-    if (*row == 0)
-        check_headers(x);
+    int err = *row == 0 ? check_headers(x) : SCALEFS_OK;
+    if (err)
+        return err;
     if (piece->live)
         return x->g.class == SFS_CLASS_LANDING ? scrub_log(x, row) : scrub_rows(x, row);
     *row = x->g.rows;

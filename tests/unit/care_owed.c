@@ -679,6 +679,59 @@ static void the_last_copy_may_be_away(void)
     world_deinit(&w);
 }
 
+/* --- memory --- */
+
+static const struct sfs_env_ops *good_env_ops;
+
+/* No row can be pinned, for want of memory. */
+static void *no_pins(struct sfs_env *env, size_t bytes, size_t align)
+{
+    return bytes == 8 * sizeof(struct sfs_row_pin) ? NULL : good_env_ops->alloc(env, bytes, align);
+}
+
+static void pay_without_memory(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_env_ops ops;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    NEED(w, !sfs_member_of(s->pool, 2)->complete);
+    NEED_EQ(w, s->row_pin_cap, 0);
+    MUST(w, sfs_vec_reserve(w->env, &s->care->owed.done, &s->care->owed.done_cap, 64, sizeof *s->care->owed.done));
+    good_env_ops = w->env->ops;
+    ops = *good_env_ops;
+    ops.alloc = no_pins;
+    w->env->ops = &ops;
+    for (unsigned i = 0; i < 100; i++)
+        (void)sfs_care_owed_step(s->care);
+    w->env->ops = good_env_ops;
+    NEED(w, !sfs_member_of(s->pool, 2)->complete);
+    s->care->block_count = 0;
+    take_care(w, s);
+    NEED(w, sfs_member_of(s->pool, 2)->complete);
+    sync_and_close(w, s);
+}
+
+static void write_without_one(struct world *w, void *arg)
+{
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    lose_the_cache(w, s, arg);
+    sync_and_close(w, s);
+}
+
+/* A group that cannot be held is not one that is gone. */
+static void nothing_is_called_paid_for_want_of_memory(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 64 * MIB);
+    live(&w, fill_pool, &c);
+    live(&w, write_without_one, &c);
+    live(&w, pay_without_memory, &c);
+    live(&w, sound, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -695,5 +748,6 @@ int main(int argc, char **argv)
     RUN(waits_for_what_is_absent);
     RUN(goes_on_when_nothing_was_lost);
     RUN(the_last_copy_may_be_away);
+    RUN(nothing_is_called_paid_for_want_of_memory);
     return TEST_END();
 }
