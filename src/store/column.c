@@ -255,7 +255,7 @@ static bool old_waits(struct mover *m)
 {
     sfs_store_lock(m->s);
     const struct sfs_member *old = m->adds ? NULL : sfs_member_of(m->s->pool, m->g.columns[m->c].disk);
-    bool waits = old && !old->disk && !sfs_member_failed(old);
+    bool waits = old && !sfs_member_failed(old) && !(m->old_there && old->disk); /* also when it is back just now */
     sfs_store_unlock(m->s);
     return waits;
 }
@@ -267,7 +267,10 @@ static int salvage(struct mover *m, uint32_t row, uint8_t *unit)
     memset(unit, 0, size);
     for (uint32_t at = 0; at < size && m->old_there; at += SFS_BLOCK) {
         struct sfs_unit_io io = {.at = m->g.columns[m->c], .row = row, .skip = at, .len = SFS_BLOCK, .buf = unit + at};
-        if (sfs_units_run(m->s->pool, &m->g, &io, 1) != SCALEFS_OK)
+        int err = sfs_units_run(m->s->pool, &m->g, &io, 1);
+        if (err == SCALEFS_E_NOMEM)
+            return err;
+        if (err)
             memset(unit + at, 0, SFS_BLOCK);
         if (io.result == SCALEFS_E_GONE)
             return SCALEFS_E_SUSPENDED;

@@ -10,14 +10,23 @@ struct dying {
     uint64_t extents;
 };
 
-static void fill_pool(struct world *w, void *arg)
+static void fill(struct world *w, struct dying *d, uint8_t optimize)
 {
-    struct dying *d = arg;
-    make_pool(w, (uint8_t)d->failover, 0);
+    make_pool(w, (uint8_t)d->failover, optimize);
     struct sfs_store *s = open_store(w, ALL_DISKS, false);
     for (uint32_t i = 0; i < FILES; i++)
         put_file(w, s, &d->c, i, ++d->c.next);
     sync_and_close(w, s);
+}
+
+static void fill_pool(struct world *w, void *arg)
+{
+    fill(w, arg, 0);
+}
+
+static void fill_copies(struct world *w, void *arg)
+{
+    fill(w, arg, 100);
 }
 
 static void note_named(void *context, const uint64_t *ids, size_t count)
@@ -284,11 +293,84 @@ static void what_an_absent_disk_has_is_not_given_up(void)
     world_deinit(&w);
 }
 
+/* --- back in the middle of a move --- */
+
+struct returns {
+    struct world *w;
+    struct sfs_store *s;
+    struct sfs_group *g;
+    struct sfs_member *m;
+    struct sfs_disk *disk;
+    bool done;
+};
+
+static void return_when_it_moves(void *arg)
+{
+    struct returns *r = arg;
+    while (!r->done) {
+        sfs_store_lock(r->s);
+        if (r->g->moving) {
+            r->m->disk = r->disk;
+            r->done = true;
+        }
+        sfs_store_unlock(r->s);
+        sfs_task_sleep(r->w->env, 1000);
+    }
+}
+
+/* Of two copies one cannot be read at all, and the other, on a disk that comes back just then, but for the first block of each row. */
+static void move_while_it_returns(struct world *w, void *arg)
+{
+    struct away *a = arg;
+    struct sfs_task *task;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group *most = NULL;
+    take_care(w, s); /* logs are packed */
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_DATA && (!most || g->count.live > most->count.live))
+            most = g;
+    }
+    NEED(w, most && most->record.k == 1 && most->record.m == 1);
+    uint16_t to = (uint16_t)(6 - most->record.columns[0].disk - most->record.columns[1].disk);
+    for (unsigned c = 0; c < 2; c++) {
+        const struct sfs_member *m = sfs_member_of(s->pool, most->record.columns[c].disk);
+        uint64_t at = m->record.data_offset + (uint64_t)most->record.columns[c].atom * SFS_ATOM_BYTES + SFS_BLOCK;
+        uint32_t unit = sfs_group_unit(&most->record);
+        for (uint32_t row = 0; row < most->record.rows; row++, at += unit)
+            sim_disk_make_unreadable(sim_disk_of(m->disk), at, c ? unit : SFS_BLOCK);
+    }
+    look_at_pieces(w, s, a, false);
+    struct returns r = {.w = w, .s = s, .g = most, .m = sfs_member_of(s->pool, most->record.columns[0].disk)};
+    r.disk = r.m->disk;
+    r.m->disk = NULL;
+    MUST(w, sfs_task_start(w->env, "returns", return_when_it_moves, &r, &task));
+    NEED_EQ(w, sfs_column_move(s->care, &most->record, 0, to, false), SCALEFS_E_SUSPENDED);
+    r.done = true;
+    sfs_task_join(w->env, task);
+    MUST(w, sfs_column_move(s->care, &most->record, 0, to, false));
+    look_at_pieces(w, s, a, true);
+    sync_and_close(w, s);
+}
+
+static void what_comes_back_during_a_move_is_not_given_up(void)
+{
+    static struct away a;
+    struct world w;
+    a = (struct away){.d = {.failover = 1}};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 96 * MIB);
+    live(&w, fill_copies, &a.d);
+    live(&w, move_while_it_returns, &a);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(leaves_though_it_cannot_be_read);
     RUN(leaves_though_more_is_wrong_than_is_borne);
     RUN(what_an_absent_disk_has_is_not_given_up);
+    RUN(what_comes_back_during_a_move_is_not_given_up);
     return TEST_END();
 }
