@@ -217,15 +217,17 @@ static int salvage(struct sfs_store *s, const struct moving *what, uint8_t *out)
         return buf ? SCALEFS_E_CHANGED : SCALEFS_E_NOMEM;
     }
     unsigned copies = g.k == 1 ? 1u + g.m : 1;
-    for (uint32_t at = 0, n; at < e->stored && !e->compression && !away; at += n) {
+    int err = SCALEFS_OK;
+    for (uint32_t at = 0, n; at < e->stored && !e->compression && !away && !err; at += n) {
         uint64_t offset = e->place.offset + at;
         bool right = false;
         n = e->stored - at < SFS_SUM_BYTES ? e->stored - at : SFS_SUM_BYTES;
-        for (unsigned c = 0; c < copies && !right; c++) {
+        for (unsigned c = 0; c < copies && !right && !err; c++) {
             struct sfs_get get = {.place = {g.group, offset}, .len = n, .buf = buf, .copy = copies > 1 ? (uint8_t)c : 0xff};
             const uint8_t *piece = buf + offset % SFS_IO_ALIGN;
             uint32_t number = at / SFS_SUM_BYTES;
             sfs_get_many(s->pool, &get, 1);
+            err = get.result == SCALEFS_E_NOMEM ? get.result : SCALEFS_OK;
             right = !get.result && number < e->sum_count &&
                     sfs_extent_sum(piece, n, what->id, e->birth, number) == e->sums[number];
             if (right)
@@ -234,7 +236,7 @@ static int salvage(struct sfs_store *s, const struct moving *what, uint8_t *out)
     }
     sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
     away = one_is_away(s, e->place.group, &after) || away || before != after; /* also for a moment only */
-    return away ? SCALEFS_E_SUSPENDED : SCALEFS_OK;
+    return away ? SCALEFS_E_SUSPENDED : err;
 }
 
 /* Adds one extent to the batch. */

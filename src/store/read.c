@@ -61,16 +61,18 @@ static bool extent_from_units(const struct sfs_row_image *image, uint64_t id, co
     return sfs_extent_verify(id, e, out);
 }
 
-/* The summary is lost with more than it: tries every set of columns as the wrong ones until the extent verifies. */
-static bool try_combinations(struct sfs_store *s, const struct sfs_row_image *image, uint64_t id,
+/* The summary is lost with more than it: tries every set of columns as the wrong ones until the extent verifies. CORRUPT: in vain. */
+static int try_combinations(struct sfs_store *s, const struct sfs_row_image *image, uint64_t id,
                              const struct sfs_extent *e, uint8_t *out)
 {
     unsigned n = image->group.k + image->group.m;
     uint8_t *units = sfs_alloc_io(s->env, (size_t)image->group.k * image->unit_bytes);
     bool found = false;
+    if (!units)
+        return SCALEFS_E_NOMEM;
     /* Wide rows: all sets among the first 20 columns, then each column alone; more would take hours. */
     uint64_t all = n >= 20 ? 1u << 20 : 1ull << n, limit = all + (n > 20 ? n - 20 : 0);
-    for (uint64_t number = 0; units && number < limit && !found; number++) {
+    for (uint64_t number = 0; number < limit && !found; number++) {
         uint64_t set = number < all ? number : 1ull << (20 + number - all);
         uint64_t erased = image->missing | set;
         unsigned count = 0;
@@ -82,7 +84,7 @@ static bool try_combinations(struct sfs_store *s, const struct sfs_row_image *im
         found = sfs_extent_verify(id, e, out);
     }
     sfs_free(s->env, units);
-    return found;
+    return found ? SCALEFS_OK : SCALEFS_E_CORRUPT;
 }
 
 /* Right bytes go back over wrong ones while the row is pinned, if the extent is still there. */
@@ -135,10 +137,12 @@ static int rebuild_data(struct sfs_store *s, uint64_t id, const struct sfs_exten
             }
             put_back(s, id, e, &image, image.bad | image.missing);
         } else {
-            err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : image.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
+            err = try_combinations(s, &image, id, e, out);
+            err = err == SCALEFS_E_CORRUPT && image.waits ? SCALEFS_E_SUSPENDED : err;
         }
     } else if ((err == SCALEFS_E_CORRUPT || err == SCALEFS_E_SUSPENDED) && image.memory) {
-        err = try_combinations(s, &image, id, e, out) ? SCALEFS_OK : err;
+        int tried = try_combinations(s, &image, id, e, out);
+        err = tried == SCALEFS_E_CORRUPT ? err : tried;
     }
     sfs_row_image_free(s->pool, &image);
     return err;

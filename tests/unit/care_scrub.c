@@ -157,6 +157,44 @@ static void find_row(struct world *w, void *arg)
     sync_and_close(w, s);
 }
 
+static const struct sfs_env_ops *good_env_ops;
+static size_t too_much;
+
+static void *alloc_less(struct sfs_env *env, size_t bytes, size_t align)
+{
+    return bytes == too_much ? NULL : good_env_ops->alloc(env, bytes, align);
+}
+
+/* Perhaps some set of columns would have given it. */
+static void read_without_memory(struct world *w, void *arg)
+{
+    struct target *t = arg;
+    struct sfs_env_ops ops;
+    unsigned lost = 0, short_of = 0;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    good_env_ops = w->env->ops;
+    ops = *good_env_ops;
+    ops.alloc = alloc_less;
+    too_much = (size_t)2 * t->unit;
+    for (uint32_t file = 0; file < FILES; file++) {
+        struct items items;
+        items_of(w, s, file, &items);
+        for (unsigned i = 0; i < items.count; i++) {
+            uint8_t got[512];
+            uint32_t len = items.values[i].length < 512 ? (uint32_t)items.values[i].length : 512;
+            struct sfs_read r = {.id = items.values[i].id, .offset = items.values[i].offset, .len = len, .buf = got};
+            lost += sfs_store_read(s, &r, 1) == SCALEFS_E_CORRUPT;
+            w->env->ops = &ops;
+            short_of += sfs_store_read(s, &r, 1) == SCALEFS_E_NOMEM;
+            w->env->ops = good_env_ops;
+        }
+    }
+    NEED(w, lost > 0);
+    NEED_EQ(w, short_of, lost);
+    s->pool->read_only = true;
+    sync_and_close(w, s);
+}
+
 static void counts_what_is_lost(void)
 {
     struct world w;
@@ -165,6 +203,7 @@ static void counts_what_is_lost(void)
     live(&w, find_row, &t);
     for (unsigned i = 0; i < 2; i++)
         sim_disk_rot(sim_farm_disk(w.farm, t.disks[i]), t.offsets[i], t.unit);
+    live(&w, read_without_memory, &t);
     live(&w, count_lost, &t.content);
     world_deinit(&w);
 }
