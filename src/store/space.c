@@ -192,6 +192,12 @@ static int new_group(struct sfs_store *s, enum sfs_class class, bool use_reserve
     return SCALEFS_OK;
 }
 
+/* What is being filled could be filled on, though it is weak. */
+static bool fills(struct sfs_store *s, enum sfs_class class, unsigned t)
+{
+    return s->open_groups[class][t] && usable(s, s->open_groups[class][t]);
+}
+
 /* locked; gives up the lock. One task at a time for each class and temperature. */
 static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, bool use_reserve)
 {
@@ -208,8 +214,9 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
         if (!g) {
             err = new_group(s, class, use_reserve, &g);
             made = !err;
-            if (err == SCALEFS_E_NOSPC && !is_log && ((g = find_group(s, class, 0, true, false)) != NULL ||
-                                                      (g = find_group(s, class, 0, false, false)) != NULL))
+            if (err == SCALEFS_E_NOSPC && !is_log &&
+                ((g = find_group(s, class, 0, true, false)) != NULL ||
+                 (!fills(s, class, t) && (g = find_group(s, class, 0, false, false)) != NULL)))
                 err = SCALEFS_OK;
         }
         if (err)

@@ -146,10 +146,73 @@ static void survives_cuts(void)
     }
 }
 
+/* --- weak groups --- */
+
+static void fill_alone(struct world *w, void *arg)
+{
+    make_pool(w, 0, 100);
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    for (unsigned i = 0; i < 4; i++)
+        write_some(w, s, arg, 60);
+    sync_and_close(w, s);
+}
+
+/* All groups are weak, and no other one can be made. */
+static void take_rows(struct world *w, void *arg)
+{
+    (void)arg;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    struct sfs_group_record g;
+    uint32_t row, first = SFS_NONE32;
+    unsigned groups = 0;
+    take_care(w, s);
+    for (unsigned i = 0; i < 4; i++)
+        MUST(w, sfs_store_sync(s));
+    sfs_store_lock(s);
+    for (uint32_t i = 0; i < s->pool->group_cap; i++)
+        groups += s->pool->groups[i] && s->pool->groups[i]->record.class == SFS_CLASS_DATA && sfs_group_room(s->pool->groups[i]);
+    s->pool->config.failover = 1;
+    for (unsigned i = 0; i < s->pool->member_count; i++) {
+        struct sfs_member *m = &s->pool->members[i];
+        for (uint32_t a = 0; a < m->limit; a++)
+            m->atom_used[a / 64] |= 1ull << a % 64;
+        m->free_atoms = 0;
+    }
+    sfs_store_unlock(s);
+    NEED(w, groups > 1);
+    for (unsigned i = 0; i < 4; i++) {
+        MUST(w, sfs_space_take(s, SFS_CLASS_DATA, 0, false, &g, &row));
+        sfs_space_row_done(s, g.group, row, false);
+        first = i ? first : g.group;
+        NEED_EQ(w, g.group, first);
+        sfs_store_lock(s);
+        s->pool->committed++; /* as if there had been a commit */
+        sfs_store_unlock(s);
+    }
+    sfs_store_lock(s);
+    s->pool->committed -= 4;
+    sfs_store_unlock(s);
+    s->pool->read_only = true;
+    sync_and_close(w, s);
+}
+
+/* Another one that is no better would be opened with each commit, its rows read anew; and it might lack a disk. */
+static void a_weak_group_is_left_for_a_better_one_only(void)
+{
+    struct world w;
+    struct content c = {{0}, 0, 0, 0, "", 0};
+    world_init(&w, test_seed());
+    add_disks(&w, 3, 64 * MIB);
+    live(&w, fill_alone, &c);
+    live(&w, take_rows, &c);
+    world_deinit(&w);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(redundancy_comes_back);
     RUN(survives_cuts);
+    RUN(a_weak_group_is_left_for_a_better_one_only);
     return TEST_END();
 }
