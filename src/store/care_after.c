@@ -214,36 +214,44 @@ static bool something_changes(struct sfs_care *care)
     return false;
 }
 
-void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
+static void foretell(struct future *f)
 {
-    struct sfs_pool *pool = care->s->pool;
-    struct future f = {.care = care, .after = after};
-    *after = (struct sfs_after){0};
-    if (sfs_pool_zone_bytes(pool)) /* there room comes free with whole groups, and nodes need some of it first: not foretold yet */
-        return;
-    after->changes = something_changes(care);
-    if (!after->changes)
-        return;
-    sfs_sketch_members(&f.k, pool, 0, true);
-    sfs_groups_less_reserve(pool, f.k.free); /* columns that move do not take it for good */
+    struct sfs_pool *pool = f->care->s->pool;
+    sfs_sketch_members(&f->k, pool, 0, true);
+    sfs_groups_less_reserve(pool, f->k.free); /* columns that move do not take it for good */
     for (unsigned i = 0; i < pool->member_count; i++)
-        f.low[i] = f.k.free[i] < 0 ? f.k.free[i] : 0;
+        f->low[i] = f->k.free[i] < 0 ? f->k.free[i] : 0;
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         struct sfs_group *g = pool->groups[i];
         if (!g)
             continue;
         g->anew = false;
         if (g->record.class != SFS_CLASS_LANDING) /* they are packed */
-            foretell_group(&f, g);
+            foretell_group(f, g);
     }
-    level(&f);
+    level(f);
     /* What lives in the last group finds room before the group is empty. */
-    for (unsigned c = 0; f.last && c < (unsigned)f.last->record.k + f.last->record.m; c++)
-        give_back(&f, f.last, c, true);
-    place_nodes(&f, SFS_CLASS_SYSTEM);
-    place_nodes(&f, SFS_CLASS_METADATA);
-    after->room = sfs_groups_room_in(pool, f.k.free);
-    sfs_sketch_done(&f.k);
+    for (unsigned c = 0; f->last && c < (unsigned)f->last->record.k + f->last->record.m; c++)
+        give_back(f, f->last, c, true);
+    place_nodes(f, SFS_CLASS_SYSTEM);
+    place_nodes(f, SFS_CLASS_METADATA);
+    f->after->room = sfs_groups_room_in(pool, f->k.free);
+    sfs_sketch_done(&f->k);
+}
+
+void sfs_care_after(struct sfs_care *care, struct sfs_after *after)
+{
+    struct sfs_pool *pool = care->s->pool;
+    struct future f = {.care = care, .after = after};
+    struct sfs_care_pass pass;
+    *after = (struct sfs_after){0};
+    if (sfs_pool_zone_bytes(pool)) /* there room comes free with whole groups, and nodes need some of it first: not foretold yet */
+        return;
+    sfs_care_pass_begin(care, &pass);
+    after->changes = something_changes(care);
+    if (after->changes)
+        foretell(&f);
+    sfs_care_pass_end(care, &pass);
 }
 
 const struct sfs_after *sfs_care_after_known(struct sfs_care *care)

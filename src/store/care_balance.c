@@ -108,7 +108,11 @@ uint64_t sfs_care_balance_bytes(struct sfs_care *care)
     uint64_t bytes = 0;
     unsigned to, moves = 0;
     struct sfs_sketch_piece *p;
-    if (draw(&k, care))
+    struct sfs_care_pass pass;
+    sfs_care_pass_begin(care, &pass);
+    bool drawn = draw(&k, care);
+    sfs_care_pass_end(care, &pass);
+    if (drawn)
         while (moves++ < MOVES_MAX && (p = choose(&k, &to)) != NULL) {
             bytes += p->live;
             sfs_sketch_move(&k, p, to);
@@ -123,7 +127,10 @@ static int first(struct sfs_care *care, struct sfs_care_move *move)
     struct sfs_store *s = care->s;
     struct sfs_sketch k;
     unsigned to;
+    struct sfs_care_pass pass;
+    sfs_care_pass_begin(care, &pass);
     int err = draw(&k, care) ? SCALEFS_OK : SCALEFS_E_NOMEM;
+    sfs_care_pass_end(care, &pass);
     struct sfs_sketch_piece *p = err ? NULL : choose(&k, &to);
     if (p)
         *move = (struct sfs_care_move){p->group, p->column, s->pool->members[to].record.index,
@@ -142,11 +149,16 @@ static bool settled(struct sfs_care *care)
     sfs_store_lock(s);
     struct sfs_pool *pool = s->pool;
     struct sfs_config_record *c = &pool->config;
-    for (uint32_t i = 0; i < pool->group_cap; i++)
-        if (pool->groups[i] && sfs_care_converts(care, pool->groups[i])) {
-            sfs_store_unlock(s);
-            return false;
-        }
+    struct sfs_care_pass pass;
+    bool converts = false;
+    sfs_care_pass_begin(care, &pass);
+    for (uint32_t i = 0; i < pool->group_cap && !converts; i++)
+        converts = pool->groups[i] && sfs_care_converts(care, pool->groups[i]);
+    sfs_care_pass_end(care, &pass);
+    if (converts) {
+        sfs_store_unlock(s);
+        return false;
+    }
     for (unsigned i = 0; i < pool->member_count; i++)
         drains = drains || sfs_care_drains(&pool->members[i]);
     care->fixed_count = 0;

@@ -45,6 +45,46 @@ static unsigned most(const struct sfs_pool *pool, uint8_t class)
     return m == 0 && holds_nodes(class) ? 1 : m; /* both copies on one disk */
 }
 
+void sfs_care_pass_begin(struct sfs_care *care, struct sfs_care_pass *pass)
+{
+    *pass = (struct sfs_care_pass){.outer = care->pass};
+    care->pass = pass;
+}
+
+void sfs_care_pass_end(struct sfs_care *care, struct sfs_care_pass *pass)
+{
+    care->pass = pass->outer;
+}
+
+static void count_parity(const struct sfs_care *care, uint8_t class, unsigned *parity, unsigned *at_most)
+{
+    struct sfs_care_pass *pass = care->pass;
+    if (pass && pass->known[class]) {
+        *parity = pass->parity[class];
+        *at_most = pass->most[class];
+        return;
+    }
+    *parity = sfs_care_parity(care->s->pool, class);
+    *at_most = most(care->s->pool, class);
+    if (!pass)
+        return;
+    pass->known[class] = true;
+    pass->parity[class] = *parity;
+    pass->most[class] = *at_most;
+}
+
+/* What a group of data would be that is made now; false: none can be. */
+static bool would_be(const struct sfs_care *care, unsigned *k, unsigned *m)
+{
+    struct sfs_care_pass here = {0}, *pass = care->pass ? care->pass : &here;
+    if (!pass->asked)
+        pass->any = !sfs_group_would_be(care->s->pool, &pass->k, &pass->m);
+    pass->asked = true;
+    *k = pass->k;
+    *m = pass->m;
+    return pass->any;
+}
+
 static bool is_stuck(const struct sfs_care *care, const struct sfs_group *g)
 {
     for (size_t i = 0; i < care->stuck_count; i++)
@@ -76,14 +116,15 @@ static bool too_wide(const struct sfs_pool *pool, const struct sfs_group_record 
     return g->k > sfs_placement_data_columns(width, parity, pool->config.optimize);
 }
 
-static bool wrong_width(struct sfs_pool *pool, const struct sfs_group_record *g)
+static bool wrong_width(const struct sfs_care *care, const struct sfs_group_record *g)
 {
+    struct sfs_pool *pool = care->s->pool;
     unsigned k, m;
     if (!pool->config.settle || g->class != SFS_CLASS_DATA || sfs_care_staying_for(pool, SFS_CLASS_DATA) < g->m + 1u)
         return false;
     if (too_wide(pool, g, g->m))
         return true;
-    if (sfs_group_would_be(pool, &k, &m) || k <= g->k || m < g->m)
+    if (!would_be(care, &k, &m) || k <= g->k || m < g->m)
         return false;
     uint64_t now = (uint64_t)(g->k + g->m) * k, then = (uint64_t)(k + g->m) * g->k; /* raw bytes for the same */
     return (now - then) * GAIN_LEAST >= now;
@@ -112,13 +153,14 @@ static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
     struct sfs_pool *pool = care->s->pool;
     uint8_t class = g->record.class;
     uint16_t to;
+    unsigned m, at_most;
     if (is_stuck(care, g))
         return FIT_GOOD;
     if (g->record.state == SFS_GROUP_EVACUATING)
         return g->count.live > 0 ? FIT_EMPTY : FIT_GOOD;
-    if (sfs_care_parity_over(pool, g))
+    count_parity(care, class, &m, &at_most);
+    if (g->record.m > at_most && rest_is_whole(pool, g))
         return FIT_DROP;
-    unsigned m = sfs_care_parity(pool, class);
     if (m && is_doubled(pool, &g->record))
         return FIT_EMPTY;
     if (g->record.m < m)
@@ -126,7 +168,7 @@ static enum fit fit_of(const struct sfs_care *care, const struct sfs_group *g)
                        !too_wide(pool, &g->record, m) && sfs_care_targets(pool, g, (unsigned)g->record.k + g->record.m, &to, 1)
                    ? FIT_ADD
                    : FIT_EMPTY;
-    return g->count.live && wrong_width(pool, &g->record) ? FIT_WIDTH : FIT_GOOD;
+    return g->count.live && wrong_width(care, &g->record) ? FIT_WIDTH : FIT_GOOD;
 }
 
 bool sfs_care_convert_bytes(const struct sfs_care *care, const struct sfs_group *g, uint64_t *bytes)
@@ -185,7 +227,9 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
 {
     struct sfs_store *s = care->s;
     struct sfs_group *found = NULL;
+    struct sfs_care_pass pass;
     *fit = FIT_GOOD;
+    sfs_care_pass_begin(care, &pass);
     for (uint32_t i = 0; i < s->pool->group_cap; i++) {
         struct sfs_group *g = s->pool->groups[i];
         enum fit this = g && !g->moving ? fit_of(care, g) : FIT_GOOD;
@@ -200,6 +244,7 @@ static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
             *fit = this;
         }
     }
+    sfs_care_pass_end(care, &pass);
     return found;
 }
 

@@ -53,6 +53,15 @@ struct sfs_after {
     uint64_t anew;  /* live bytes of the groups of data that will be written anew (group->anew) */
     uint64_t lacks; /* bytes of columns for which no member has room */
 };
+/* What holds for all groups while one looks at one after the other and changes nothing of the members: asked once, since it takes a look
+ * at all members, or at all of their space. */
+struct sfs_care_pass {
+    struct sfs_care_pass *outer;
+    bool known[SFS_CLASSES];
+    unsigned parity[SFS_CLASSES], most[SFS_CLASSES]; /* columns that a group of the class is to have, and may have */
+    bool asked, any;                                 /* what a group of data made now would be; any: one can be made */
+    unsigned k, m;
+};
 struct sfs_care_move {
     uint32_t group;
     uint8_t column;
@@ -127,6 +136,7 @@ struct sfs_care {
     unsigned active;       /* the task that is worked on; 0: none */
     uint64_t column_total, column_done; /* of the column that is on its way */
     uint16_t column_to;                 /* the member that it goes to; 0: none is on its way */
+    struct sfs_care_pass *pass; /* NULL: nobody goes over the groups just now */
     struct sfs_after after; /* as last foretold, */
     uint64_t after_key;     /* when the pool was like this; 0: it has to be foretold anew */
     uint64_t balance_left, balance_at;  /* what is to be moved for evenness, and the commit after which that was found */
@@ -372,6 +382,9 @@ unsigned sfs_care_failures_left(struct sfs_store *s);
 unsigned sfs_care_parity(const struct sfs_pool *pool, uint8_t class);
 /* Is this group not what is wished? *bytes (may be NULL): what has to be written for it to be. locked */
 bool sfs_care_converts(const struct sfs_care *care, const struct sfs_group *g);
+/* Around a look at many groups, without giving up the lock. */
+void sfs_care_pass_begin(struct sfs_care *care, struct sfs_care_pass *pass);
+void sfs_care_pass_end(struct sfs_care *care, struct sfs_care_pass *pass);
 /* What becomes of a group that is not what is wished: all that lives in it is written anew, or it gets so many parity columns more. locked */
 struct sfs_care_fate {
     bool anew;

@@ -108,7 +108,9 @@ static bool convert_bytes(struct sfs_care *care, uint64_t *bytes)
 {
     struct sfs_pool *pool = care->s->pool;
     bool some = false;
+    struct sfs_care_pass pass;
     *bytes = 0;
+    sfs_care_pass_begin(care, &pass);
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
         uint64_t more;
@@ -118,6 +120,7 @@ static bool convert_bytes(struct sfs_care *care, uint64_t *bytes)
         if (g->record.state != SFS_GROUP_EVACUATING || !sfs_care_moves_for(pool, g)) /* else it is the drain's */
             *bytes += more;
     }
+    sfs_care_pass_end(care, &pass);
     return some;
 }
 
