@@ -130,25 +130,6 @@ int scalefs_write(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, const vo
     return sfs_fs_write(fs->fs, ino, offset, buf, len);
 }
 
-int scalefs_write_keep(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void **memory, const void *buf, size_t len)
-{
-    if (!fs || !memory || !*memory || (const uint8_t *)buf < (const uint8_t *)*memory ||
-        (const uint8_t *)buf + len > (const uint8_t *)*memory + SCALEFS_KEEP_MEMORY)
-        return SCALEFS_E_INVAL;
-    return sfs_fs_write_keep(fs->fs, ino, offset, memory, buf, len);
-}
-
-void *scalefs_memory_get(struct scalefs_fs *fs)
-{
-    return fs ? sfs_fs_memory_get(fs->fs) : NULL;
-}
-
-void scalefs_memory_put(struct scalefs_fs *fs, void *memory)
-{
-    if (fs)
-        sfs_fs_memory_put(fs->fs, memory);
-}
-
 int scalefs_append(struct scalefs_fs *fs, uint64_t ino, const void *buf, size_t len,
                    uint64_t *offset)
 {

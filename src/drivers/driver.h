@@ -21,7 +21,6 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
-#include <linux/fuse.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -104,8 +103,7 @@ struct worker {
     struct driver *driver;
     unsigned slot;
     struct fuse_buf request;
-    struct fuse_in_header last; /* its header */
-    void *memory; /* what `request` is read into; NULL: what libfuse found */
+    uint8_t *memory; /* what `request` is read into */
     uint8_t *reply; /* a page of room for the header, then DRIVER_MAX_TRANSFER bytes */
 };
 

@@ -21,7 +21,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -29,16 +28,15 @@
 
 #include "drivers/driver.h"
 
-enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, RETRY_MS = 10 };
+enum { MAX_IDLE = 3, SURPLUS_SECONDS = 10, STOP_RETRY_MS = 10 };
 enum { LINGER_NS = 200000, INTERRUPTED_NS = 40000, CALM_NS = 1000000, LONG_CALM_NS = 100000000, SLICE_NS = 100000 };
 enum { IN_TURN = 16, WATCH_NS = 1000000, WATCHES = 20, PARKED_NS = 100000000 };
 
 static int start_worker(struct driver *d);
 
-/* Not before its slot is given up. */
 static void worker_free(struct worker *w)
 {
-    free(w->request.mem); /* what libfuse found */
+    free(w->memory);
     free(w->reply);
     free(w);
 }
@@ -49,13 +47,9 @@ static void tell_idle(struct driver *d)
     (void)!write(d->idle_fd, &one, sizeof one);
 }
 
-/* Gives up the worker's slot, and what it has of the file system, which may be closed as soon as nobody has a slot; under d->lock. */
+/* Gives up the worker's slot; under d->lock. */
 static void drop_slot(struct driver *d, struct worker *w)
 {
-    if (w->memory) {
-        scalefs_memory_put(d->fs, w->memory);
-        w->memory = w->request.mem = NULL;
-    }
     d->slots[w->slot].used = false;
     d->workers--;
 }
@@ -172,7 +166,7 @@ static void share(struct driver *d, const struct worker *w)
 static void note_turn(struct driver *d, struct worker *w)
 {
     bool alone = atomic_load(&d->alone) == w;
-    uint32_t caller = w->last.pid;
+    uint32_t caller = ((const struct fuse_in_header *)w->request.mem)->pid;
     if (atomic_exchange(&d->caller, caller) != caller || atomic_load(&d->busy) > 0 || request_waits(d)) {
         atomic_store(&d->in_turn, 0);
         if (alone)
@@ -228,15 +222,6 @@ static void take_short_turns(void)
 #endif
 }
 
-/* The data of a WRITE arrive page-aligned: the kernel copies whole pages then. */
-static void find_memory(struct worker *w)
-{
-    _Static_assert(SCALEFS_KEEP_MEMORY >= DRIVER_MAX_TRANSFER + 2 * 4096, "a request and its header");
-    w->memory = scalefs_memory_get(w->driver->fs);
-    if (w->memory)
-        w->request.mem = (uint8_t *)w->memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
-}
-
 static void *work(void *argument)
 {
     struct worker *w = argument;
@@ -252,22 +237,15 @@ static void *work(void *argument)
         }
         if (d->may_linger && answered) {
             note_turn(d, w);
-            linger(d, &w->last);
+            linger(d, w->request.mem);
         }
-        if (!w->memory && !w->request.mem)
-            find_memory(w);
         atomic_fetch_add(&d->idle, 1);
         int got = fuse_session_receive_buf(d->session, &w->request);
         bool none_waits = atomic_fetch_sub(&d->idle, 1) == 1;
         if (got == -EINTR || got == -EAGAIN)
             continue;
-        if (got == -ENOMEM) { /* the requests wait as long; without workers the mount would go */
-            nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
-            continue;
-        }
         if (got <= 0)
             break;
-        memcpy(&w->last, w->request.mem, sizeof w->last);
         atomic_fetch_add(&d->busy, 1);
         atomic_fetch_add(&d->taken, 1);
         if (d->may_linger)
@@ -289,10 +267,11 @@ static void *work(void *argument)
     share(d, w);
     pthread_mutex_lock(&d->lock);
     drop_slot(d, w);
-    if (d->workers == 0)
-        tell_idle(d);
-    pthread_mutex_unlock(&d->lock); /* from here on there may be no driver any more */
+    bool last = d->workers == 0;
+    pthread_mutex_unlock(&d->lock);
     worker_free(w);
+    if (last)
+        tell_idle(d);
     return NULL;
 }
 
@@ -323,7 +302,10 @@ static int start_worker(struct driver *d)
     w->driver = d;
     /* Page-aligned data, and a header that ends where they begin. */
     w->reply = aligned_alloc(4096, 4096 + DRIVER_MAX_TRANSFER);
-    if (!w->reply || pthread_attr_init(&attr)) {
+    w->memory = aligned_alloc(4096, 4096 + 4096 + DRIVER_MAX_TRANSFER);
+    if (w->memory)
+        w->request.mem = w->memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
+    if (!w->reply || !w->memory || pthread_attr_init(&attr)) {
         worker_free(w);
         return SCALEFS_E_NOMEM;
     }
@@ -358,6 +340,6 @@ void sfs_drivers_loop_stop(struct driver *d)
         pthread_mutex_unlock(&d->lock);
         if (!left)
             return;
-        nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = STOP_RETRY_MS * 1000000L}, NULL);
     }
 }

@@ -13,6 +13,7 @@
  * security.capability before every single write.
  */
 #include <errno.h>
+#include <linux/fuse.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -108,21 +109,16 @@ static void do_read(struct worker *w, const struct fuse_in_header *in, const str
     send_bytes(d, data - sizeof out, sizeof out + done);
 }
 
-static void do_write(struct worker *w, const struct fuse_write_in *arg, const uint8_t *data)
+static void do_write(struct worker *w, const struct fuse_in_header *in, const struct fuse_write_in *arg,
+                     const uint8_t *data)
 {
     struct driver *d = w->driver;
-    const struct fuse_in_header *in = &w->last;
-    uint32_t size = arg->size; /* the request's memory may be kept */
-    bool had = w->memory;
     int code = SCALEFS_OK;
     /* First, so that no cut leaves what an ordinary user wrote with somebody else's rights. */
     if (arg->write_flags & FUSE_WRITE_KILL_SUIDGID)
         code = sfs_drivers_drop_privileges(d, in->nodeid);
     if (!code)
-        code = w->memory ? scalefs_write_keep(d->fs, in->nodeid, arg->offset, &w->memory, data, size)
-                         : scalefs_write(d->fs, in->nodeid, arg->offset, data, size);
-    if (!w->memory && had)
-        w->request.mem = NULL;
+        code = scalefs_write(d->fs, in->nodeid, arg->offset, data, arg->size);
     if (code) {
         send_code(d, in, code);
         if (code == SCALEFS_E_NOSPC)
@@ -132,7 +128,7 @@ static void do_write(struct worker *w, const struct fuse_write_in *arg, const ui
     struct {
         struct fuse_out_header out;
         struct fuse_write_out arg;
-    } reply = {.out = {.len = sizeof reply, .unique = in->unique}, .arg = {.size = size}};
+    } reply = {.out = {.len = sizeof reply, .unique = in->unique}, .arg = {.size = arg->size}};
     send_bytes(d, &reply, sizeof reply);
 }
 
@@ -291,7 +287,7 @@ bool sfs_drivers_raw(struct worker *w)
         const struct fuse_write_in *a = arg;
         if (len < sizeof *a || a->size > len - sizeof *a)
             break;
-        do_write(w, a, (const uint8_t *)arg + sizeof *a);
+        do_write(w, in, a, (const uint8_t *)arg + sizeof *a);
         return true;
     }
     case FUSE_SETATTR:

@@ -160,7 +160,7 @@ int sfs_fs_reserve(struct sfs_fs *fs, uint64_t bytes)
 
 /* Locked for writing. `append`: *offset is set to the end. */
 static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, uint64_t *offset,
-                     void **memory, const uint8_t *data, size_t len)
+                     const uint8_t *data, size_t len)
 {
     struct sfs_inode_value *v = &inode->value;
     if (inode->gone)
@@ -175,7 +175,7 @@ static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, ui
         return SCALEFS_E_FBIG;
     if (!len)
         return SCALEFS_OK;
-    int err = sfs_fs_segs_write(fs->env, &inode->dirty, *offset, memory, data, len);
+    int err = sfs_fs_segs_write(fs->env, &inode->dirty, *offset, data, len);
     if (err) { /* nothing is dirty behind the end */
         sfs_fs_segs_cut(fs->env, &inode->dirty, v->size, UINT64_MAX);
         return err;
@@ -188,7 +188,7 @@ static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, ui
 }
 
 static int write_piece(struct sfs_fs *fs, struct sfs_inode *inode, bool append, uint64_t *offset,
-                       void **memory, const uint8_t *data, size_t len)
+                       const uint8_t *data, size_t len)
 {
     uint64_t charge = len + SFS_FS_SEGMENT_COST;
     int err = sfs_fs_charge(fs, inode, charge);
@@ -201,14 +201,14 @@ static int write_piece(struct sfs_fs *fs, struct sfs_inode *inode, bool append, 
     }
     sfs_rwlock_write(&inode->lock);
     inode->reserved += len;
-    err = take_data(fs, inode, append, offset, memory, data, len);
+    err = take_data(fs, inode, append, offset, data, len);
     sfs_fs_account(fs, inode, charge);
     sfs_rwlock_write_done(&inode->lock);
     return err;
 }
 
 static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *offset,
-                      void **memory, const void *buf, size_t len)
+                      const void *buf, size_t len)
 {
     if (fs->options.read_only)
         return SCALEFS_E_ROFS;
@@ -225,7 +225,7 @@ static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *of
     const uint8_t *data = buf;
     do {
         size_t n = append || len < most ? len : most;
-        err = write_piece(fs, inode, append, &at, n == len ? memory : NULL, data, n);
+        err = write_piece(fs, inode, append, &at, data, n);
         if (append)
             *offset = at;
         at += n;
@@ -238,28 +238,13 @@ static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *of
 
 int sfs_fs_write(struct sfs_fs *fs, uint64_t ino, uint64_t offset, const void *buf, size_t len)
 {
-    return write_data(fs, ino, false, &offset, NULL, buf, len);
-}
-
-int sfs_fs_write_keep(struct sfs_fs *fs, uint64_t ino, uint64_t offset, void **memory, const void *buf, size_t len)
-{
-    return write_data(fs, ino, false, &offset, memory, buf, len);
-}
-
-void *sfs_fs_memory_get(struct sfs_fs *fs)
-{
-    return sfs_alloc_io(fs->env, SCALEFS_KEEP_MEMORY);
-}
-
-void sfs_fs_memory_put(struct sfs_fs *fs, void *memory)
-{
-    sfs_free(fs->env, memory);
+    return write_data(fs, ino, false, &offset, buf, len);
 }
 
 int sfs_fs_append(struct sfs_fs *fs, uint64_t ino, const void *buf, size_t len, uint64_t *offset)
 {
     *offset = 0;
-    return write_data(fs, ino, true, offset, NULL, buf, len);
+    return write_data(fs, ino, true, offset, buf, len);
 }
 
 /* The first run of data that ends behind `at`: its (perhaps not whole) bounds; UINT64_MAX: none. */

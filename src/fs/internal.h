@@ -44,9 +44,8 @@
  * ------------------------------------------- */
 struct sfs_seg {
     uint64_t offset;
-    uint32_t len, room; /* of `data` */
+    uint32_t len, room;
     uint8_t *data;
-    void *memory; /* in which `data` lies */
 };
 struct sfs_segs {
     struct sfs_seg *list;
@@ -61,8 +60,8 @@ static inline uint64_t sfs_fs_segs_end(const struct sfs_segs *s) /* behind the l
 }
 /* The first segment that ends behind `offset`; s->count: none. */
 size_t sfs_fs_segs_find(const struct sfs_segs *s, uint64_t offset);
-/* Overwrites and adds. NOMEM: a first part may have been taken. `memory` (may be NULL): see sfs_fs_write_keep. */
-int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, void **memory, const uint8_t *data,
+/* Overwrites and adds. NOMEM: a first part may have been taken. */
+int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
                       size_t len);
 /* Adds only where there is nothing: what is there is newer. */
 int sfs_fs_segs_under(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,

@@ -2,14 +2,11 @@
  *
  * A segment never leaves its window of SFS_FS_SEGMENT_BYTES and only ever grows at its end, into
  * room that doubles: so no byte is copied more than about twice, whatever the order of the writes.
- * One that was written at once, in memory that may be kept, lies where it was written. Neighbouring segments stay apart; the flush
- * joins them.
+ * Neighbouring segments stay apart; the flush joins them.
  */
 #include "fs/internal.h"
 
 #include <string.h>
-
-#define KEPT_MIN (SFS_FS_SEGMENT_BYTES / 4 * 3) /* the rest of the memory is of no use */
 
 static uint64_t end_of(const struct sfs_seg *seg)
 {
@@ -20,7 +17,7 @@ static void free_seg(struct sfs_env *env, struct sfs_segs *s, struct sfs_seg *se
 {
     s->bytes -= seg->len;
     s->memory -= seg->room + SFS_FS_SEGMENT_COST;
-    sfs_free(env, seg->memory);
+    sfs_free(env, seg->data);
 }
 
 void sfs_fs_segs_clear(struct sfs_env *env, struct sfs_segs *s)
@@ -44,9 +41,9 @@ size_t sfs_fs_segs_find(const struct sfs_segs *s, uint64_t offset)
     return low;
 }
 
-static int make_room(struct sfs_env *env, struct sfs_segs *s, size_t more)
+static int make_room(struct sfs_env *env, struct sfs_segs *s)
 {
-    if (s->count + more <= s->room)
+    if (s->count < s->room)
         return SCALEFS_OK;
     size_t room = s->room ? s->room * 2 : 4;
     struct sfs_seg *list = sfs_realloc(env, s->list, s->count * sizeof *list, room * sizeof *list);
@@ -57,25 +54,21 @@ static int make_room(struct sfs_env *env, struct sfs_segs *s, size_t more)
     return SCALEFS_OK;
 }
 
-/* There is room for it. */
-static void insert_seg(struct sfs_segs *s, size_t at, struct sfs_seg seg)
-{
-    memmove(&s->list[at + 1], &s->list[at], (s->count - at) * sizeof *s->list);
-    s->list[at] = seg;
-    s->count++;
-    s->bytes += seg.len;
-    s->memory += seg.room + SFS_FS_SEGMENT_COST;
-}
-
 static int insert(struct sfs_env *env, struct sfs_segs *s, size_t at, uint64_t offset,
                   const uint8_t *data, uint32_t len)
 {
-    int err = make_room(env, s, 1);
-    uint8_t *copy = err ? NULL : sfs_alloc(env, len);
+    int err = make_room(env, s);
+    if (err)
+        return err;
+    uint8_t *copy = sfs_alloc(env, len);
     if (!copy)
         return SCALEFS_E_NOMEM;
     memcpy(copy, data, len);
-    insert_seg(s, at, (struct sfs_seg){.offset = offset, .len = len, .room = len, .data = copy, .memory = copy});
+    memmove(&s->list[at + 1], &s->list[at], (s->count - at) * sizeof *s->list);
+    s->list[at] = (struct sfs_seg){.offset = offset, .len = len, .room = len, .data = copy};
+    s->count++;
+    s->bytes += len;
+    s->memory += len + SFS_FS_SEGMENT_COST;
     return SCALEFS_OK;
 }
 
@@ -88,24 +81,17 @@ static int append(struct sfs_env *env, struct sfs_segs *s, struct sfs_seg *seg, 
         uint32_t most = SFS_FS_SEGMENT_BYTES - (uint32_t)(seg->offset % SFS_FS_SEGMENT_BYTES);
         if (room > most)
             room = most;
-        uint8_t *bigger = sfs_alloc(env, room);
+        uint8_t *bigger = sfs_realloc(env, seg->data, seg->len, room);
         if (!bigger)
             return SCALEFS_E_NOMEM;
-        memcpy(bigger, seg->data, seg->len);
-        sfs_free(env, seg->memory);
         s->memory += room - seg->room;
-        seg->data = seg->memory = bigger;
+        seg->data = bigger;
         seg->room = room;
     }
     memcpy(seg->data + seg->len, data, len);
     seg->len = need;
     s->bytes += len;
     return SCALEFS_OK;
-}
-
-static uint64_t window(uint64_t offset)
-{
-    return offset / SFS_FS_SEGMENT_BYTES;
 }
 
 static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
@@ -126,7 +112,7 @@ static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const u
             if (seg && n > seg->offset - offset)
                 n = (size_t)(seg->offset - offset);
             struct sfs_seg *before = i ? &s->list[i - 1] : NULL;
-            bool grow = before && end_of(before) == offset && window(before->offset) == window(offset);
+            bool grow = before && end_of(before) == offset && offset % SFS_FS_SEGMENT_BYTES;
             int err = grow ? append(env, s, before, data, (uint32_t)n)
                            : insert(env, s, i, offset, data, (uint32_t)n);
             if (err)
@@ -137,6 +123,12 @@ static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const u
         len -= n;
     }
     return SCALEFS_OK;
+}
+
+int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
+                      size_t len)
+{
+    return put(env, s, offset, data, len, true);
 }
 
 int sfs_fs_segs_under(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
@@ -181,26 +173,4 @@ int sfs_fs_segs_cut(struct sfs_env *env, struct sfs_segs *s, uint64_t from, uint
         s->bytes -= gone;
     }
     return SCALEFS_OK;
-}
-
-/* It takes the place of all that is dirty there. NOMEM: nothing changed. */
-static int keep(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, void **memory, const uint8_t *data, uint32_t len)
-{
-    int err = make_room(env, s, 2); /* one may be cut in two */
-    if (!err)
-        err = sfs_fs_segs_cut(env, s, offset, offset + len);
-    if (err)
-        return err;
-    insert_seg(s, sfs_fs_segs_find(s, offset),
-               (struct sfs_seg){.offset = offset, .len = len, .data = (uint8_t *)data, .memory = *memory,
-                                .room = (uint32_t)((uint8_t *)*memory + SCALEFS_KEEP_MEMORY - data)});
-    *memory = NULL;
-    return SCALEFS_OK;
-}
-
-int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, void **memory, const uint8_t *data,
-                      size_t len)
-{
-    return memory && len >= KEPT_MIN && len <= SFS_FS_SEGMENT_BYTES ? keep(env, s, offset, memory, data, (uint32_t)len)
-                                                                    : put(env, s, offset, data, len, true);
 }
