@@ -255,7 +255,8 @@ bool sfs_row_pinned(struct sfs_store *s, uint32_t group, uint32_t row); /* locke
 #define SFS_NODES_KEPT 320u
 /* Counts what the estimates above say. locked; at each checkpoint and when they ran low. */
 void sfs_space_count(struct sfs_store *s);
-/* So many bytes are missing for what is stored and promised, when all will be as it is wished. locked */
+/* So many bytes are missing for what is stored and promised, when all will be as it is wished; what is wanted only in passing is hoped
+ * for. locked */
 struct sfs_after;
 uint64_t sfs_space_lacks(struct sfs_store *s, const struct sfs_after *after);
 /* NOSPC when so little room for nodes is left, and none can be made, that only what claims more may go on. locked; may give up the

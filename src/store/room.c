@@ -34,6 +34,7 @@ struct room {
     uint64_t free;      /* that may be promised */
     uint64_t scattered; /* dead bytes in rows that live */
     uint64_t nodes, system;
+    uint64_t passing; /* wanted before the change has ended, and not afterwards */
     uint64_t lacks; /* what is there, and what changes write anew, wants so much more than there is */
 };
 
@@ -103,13 +104,18 @@ static uint64_t less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+/* While groups are written anew a log comes before the last one is free, and rows are filled as they come. */
+static uint64_t in_passing(const struct sfs_store *s, const struct sfs_after *after, uint64_t row)
+{
+    return after->anew ? gaps(after->anew) + log_bytes(s) + CLEANER_ROWS * row : 0;
+}
+
 /* When all is as it is wished; now: as the pool is. */
 static void count_then(struct sfs_store *s, const struct sfs_after *after, struct room *then)
 {
     uint64_t landed = 0, row = 0, room = after->room + count_rows(s, true, then, &landed, &row);
-    uint64_t want = wanted(s, landed, row) + after->anew + gaps(after->anew) + after->lacks;
-    if (after->anew) /* while that goes on a log comes before the last one is free, and rows are filled as they come */
-        want += log_bytes(s) + CLEANER_ROWS * row;
+    uint64_t passing = in_passing(s, after, row), want = wanted(s, landed, row) + after->anew + passing + after->lacks;
+    then->passing = passing;
     then->free = less(room, want);
     then->lacks = less(want, room + then->scattered);
     then->scattered = less(then->scattered, less(want, room)); /* some of it has to be gathered for that */
@@ -135,7 +141,7 @@ uint64_t sfs_space_lacks(struct sfs_store *s, const struct sfs_after *after)
     if (!after->changes)
         return 0;
     count_then(s, after, &then);
-    return then.lacks + less(s->reserved, then.free + then.scattered);
+    return less(then.lacks + less(s->reserved, then.free + then.scattered), then.passing);
 }
 
 void sfs_space_count(struct sfs_store *s)
