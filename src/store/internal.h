@@ -138,6 +138,7 @@ struct sfs_store {
     uint64_t free_estimate; /* bytes that can be promised, as last counted */
     uint64_t scattered;     /* dead bytes in rows that live, as last counted */
     uint64_t freed;         /* rises when data dies */
+    uint64_t gathered;       /* how often it was gathered */
     uint64_t scattered_kept; /* `freed` when gathering what is scattered gained nothing; 0: not yet */
     uint64_t nodes_kept;     /* the same, when no data could make room for nodes */
     uint64_t nodes_low;      /* room for fewer nodes than these is made before it runs out */

@@ -741,6 +741,9 @@ static int gain_room(struct sfs_store *s, bool harder)
         return err;
     if (harder) {
         err = compact(s);
+        sfs_store_lock(s);
+        s->gathered++;
+        sfs_store_unlock(s);
         return err ? err : sfs_ripen(s);
     }
     sfs_store_lock(s);

@@ -278,13 +278,15 @@ static int make_promise(struct sfs_store *s, uint64_t bytes, bool *promised)
     }
     while (!err && !*promised && s->node_room >= NODES_FOR_DATA && s->free_estimate + s->scattered >= s->reserved + bytes &&
            s->scattered_kept != freed) {
-        uint64_t before = s->free_estimate, scattered = s->scattered;
+        uint64_t before = s->free_estimate, scattered = s->scattered, gathered = s->gathered;
         sfs_store_unlock(s);
         err = sfs_make_room(s, true);
         sfs_store_lock(s);
         *promised = (!err || err == SCALEFS_E_NOSPC) && promise(s, bytes);
-        /* Others write meanwhile, so that less is free does not say that nothing was gained: but then less is scattered. */
-        if (err == SCALEFS_E_NOSPC || (!*promised && s->free_estimate <= before && s->scattered >= scattered))
+        /* Others write meanwhile, so that less is free does not say that nothing was gained: but then less is scattered. And who only
+         * waited until another had made room, for nodes perhaps, knows nothing yet. */
+        if (err == SCALEFS_E_NOSPC ||
+            (!*promised && s->gathered != gathered && s->free_estimate <= before && s->scattered >= scattered))
             s->scattered_kept = freed; /* not again before something else was freed */
         if (err == SCALEFS_E_NOSPC)
             err = SCALEFS_OK;

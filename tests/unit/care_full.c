@@ -1,6 +1,7 @@
 /* Pools in which a disk has no room left: commits go on, and what is to move finds room or makes some. */
 #include "care_fixture.h"
 #include "pool/internal.h"
+#include "store/move.h"
 
 /* All but `left` free areas of the member are taken, by nobody. */
 static void crowd(struct world *w, struct sfs_store *s, uint16_t member, uint32_t left)
@@ -389,6 +390,53 @@ static void what_was_promised_may_use_the_reserve(void)
     run(2, promised);
 }
 
+/* --- making room --- */
+
+/* Somebody makes room, of which nothing comes. */
+static void make_none(void *context)
+{
+    struct sfs_store *s = context;
+    sfs_task_sleep(s->env, 50000000);
+    sfs_store_lock(s);
+    s->making_room = false;
+    sfs_cond_broadcast(&s->room_made);
+    sfs_store_unlock(s);
+}
+
+static void wait_for_another(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = begin(w, c, 2, 1, 120);
+    struct sfs_task *task;
+    MUST(w, sfs_settle(s));
+    for (uint32_t i = 0; i < FILES; i += 2)
+        put_file(w, s, c, i, 0);
+    MUST(w, sfs_store_sync(s));
+    uint64_t taken = 0;
+    s->scattered_kept = s->freed; /* all but what is scattered is promised */
+    for (uint64_t piece = 4 << 20; piece >= 32 << 10; piece /= 2)
+        while (sfs_store_reserve(s, piece) == SCALEFS_OK)
+            taken += piece;
+    NEED(w, taken > 8 << 20 && s->scattered > 256 << 10);
+    sfs_store_lock(s);
+    s->scattered_kept = 0;
+    s->making_room = true;
+    sfs_store_unlock(s);
+    MUST(w, sfs_task_start(w->env, "other", make_none, s, &task));
+    if (sfs_store_reserve(s, 48 << 10) == SCALEFS_OK)
+        taken += 48 << 10;
+    NEED(w, s->gathered > 0); /* before that is refused */
+    sfs_task_join(w->env, task);
+    sfs_store_unreserve(s, taken);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void who_waits_for_anothers_room_gathers_then(void)
+{
+    run(2, wait_for_another);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -400,5 +448,6 @@ int main(int argc, char **argv)
     RUN(what_is_alone_does_not_go_where_a_disk_was_away);
     RUN(data_makes_room_for_nodes);
     RUN(what_was_promised_may_use_the_reserve);
+    RUN(who_waits_for_anothers_room_gathers_then);
     return TEST_END();
 }
