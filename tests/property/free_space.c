@@ -1,5 +1,5 @@
-/* What is told as free can be written, and no more, at any moment of any change; and a change that was accepted ends, however full the
- * pool was made meanwhile.
+/* What is told as free can be written, and no more, at several moments of some changes (DESIGN.md, Left, tells of others); and a
+ * change that was accepted ends, however full the pool was made meanwhile.
  *
  * Each pool is filled to some part, its configuration changed; after none, some or all of the steps of that, files of a MiB are
  * written until that is refused. What was told before has to be what came in, within 5 % and one file. Then the change goes on to its end.
