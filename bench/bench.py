@@ -40,6 +40,8 @@ def arguments():
     p.add_argument("--what", choices=("use", "change", "all"), default="use", help="work with files, changes of the configuration")
     p.add_argument("--change-mib", type=int, default=512, help="changes: size of each disk (default 512)")
     p.add_argument("--only-change", default="", help="changes: those whose name has this in it")
+    p.add_argument("--brief", action="store_true", help="changes: speed and bytes alone")
+    p.add_argument("--percents", default="10,60", help="changes: how full (default 10,60)")
     p.add_argument("--table", metavar="FILE", help="the medians as a page in Markdown (docs/BENCH.md)")
     p.add_argument("--json", metavar="FILE", help="all single results, for other programs")
     a = p.parse_args()
@@ -163,7 +165,7 @@ def changes(args, medium):
     where = "in memory" if medium == "ram" else f"files on {args.dir}"
     found = []
     try:
-        for percent in (10, 60):
+        for percent in map(int, args.percents.split(",")):
             for row in change.rows(args, place, medium == "disk", percent):
                 found.append(row)
                 print("\n".join(change_table(where, [row])[-1:]), flush=True)

@@ -94,15 +94,15 @@ def moved_cell(found):
 def change_table(where, rows):
     """Lines of Markdown."""
     lines = [f"## Changes, {where}", "",
-             "| change | full | live MiB | ScaleFS MiB/s | btrfs | ratio | ScaleFS read/written | btrfs | least | time at 150 MiB/s | "
-             "reading beside it | add usable, s |",
-             "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | --- | ---: | ---: | ---: |"]
+             "| change | full | live MiB | ScaleFS MiB/s | btrfs | ratio | goal | ScaleFS read/written | btrfs | least | "
+             "time at 150 MiB/s | reading beside it | writing | add usable, s |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | --- | ---: | ---: | ---: | ---: |"]
     for r in rows:
         ours, theirs = r.get("scalefs"), r.get("btrfs")
-        more = [r.get("limited"), r.get("shared"), ours and ours["usable"]]
+        more = [r.get("limited"), r.get("reading"), r.get("writing"), ours and ours["usable"]]
         lines.append(f"| {r['change']} | {r['percent']} % | {r.get('mib', '–')} | {number(ours and ours['rate'])} | "
                      f"{number(theirs and theirs['rate'])} | "
-                     f"{number(ratio_of(ours and ours['rate'], theirs and theirs['rate'], True))} | {moved_cell(ours)} | "
+                     f"{number(ratio_of(ours and ours['rate'], theirs and theirs['rate'], True))} | {r['goal']} | {moved_cell(ours)} | "
                      f"{moved_cell(theirs)} | {r['least'][0]:.2f}/{r['least'][1]:.2f} | "
                      + " | ".join("" if m is None else f"{m:.2f}" for m in more) + " |")
     return lines
@@ -118,7 +118,9 @@ def write_changes(args, done):
              "Written by `scripts/bench --what change --table docs/BENCH.md`: both systems hold the same, on the same loop devices, and are",
              "changed; *MiB/s* are of live data, *read/written* device bytes per live byte, *least* what the change requires. A dash: refused",
              "or failed (see the run). *Time at 150 MiB/s*: with every disk held to that, how often the time that the busiest one needs for",
-             "its bytes; *reading beside it*: throughput of a reader during the change, of that before; *add usable*: until the verb returns.", "",
+             "its bytes; *reading beside it*, *writing*: throughput of who does so during the change (40 % full), of that before; *add usable*:",
+             "until the verb returns. *Full*: of the room that is there before and after. The disk that goes is the one to which most had been",
+             "written. *Rebuild*: a disk is lost, and no other takes its place.", "",
              f"Commit {commit()}, {time.strftime('%Y-%m-%d', time.gmtime())}; {processor()}, {os.cpu_count()} processors, "
              f"Linux {os.uname().release}; {args.rounds} rounds, disks of {args.change_mib} MiB; load average at the end "
              f"{os.getloadavg()[1]:.1f}.", ""]

@@ -30,10 +30,12 @@ class Loops:
     def __init__(self, direct):
         self.direct = direct
         self.of = {}
+        self.before = {}  # what a device counted before the file was attached to it
 
     def attach(self, path):
         options = ["--direct-io=on"] if self.direct else []
         self.of[path] = run("losetup", "-f", "--show", *options, path).strip()
+        self.before[path] = self.counted(path)
         return self.of[path]
 
     def detach(self, path):
@@ -45,14 +47,14 @@ class Loops:
         for path in list(self.of):
             self.detach(path)
 
+    def counted(self, path):
+        with open(f"/sys/block/{os.path.basename(self.of[path])}/stat", encoding="ascii") as f:
+            words = f.read().split()
+        return int(words[2]) * 512, int(words[6]) * 512
+
     def each(self):
-        """{file: (read, written)}: bytes so far."""
-        found = {}
-        for path, device in self.of.items():
-            with open(f"/sys/block/{os.path.basename(device)}/stat", encoding="ascii") as f:
-                words = f.read().split()
-            found[path] = (int(words[2]) * 512, int(words[6]) * 512)
-        return found
+        """{file: (read, written)}: bytes since it was attached."""
+        return {p: tuple(n - b for n, b in zip(self.counted(p), self.before[p])) for p in self.of}
 
     def moved(self):
         """Bytes read and written so far on all of them."""
@@ -117,8 +119,8 @@ class ScaleFs(System):
         self.cli("create", self.pool, *self.disks, "--failover", str(failover), "--optimize", str(optimize))
         self.mount()
 
-    def cli(self, *args, ok=(0,)):
-        return run(self.command, *args, env={"SCALEFS_PATH": self.folder}, ok=ok)
+    def cli(self, *args, ok=(0,), timeout=600):
+        return run(self.command, *args, env={"SCALEFS_PATH": self.folder}, ok=ok, timeout=timeout)
 
     def mount(self, degraded=False):
         self.cli("mount", *(d for d in self.disks if d), self.mount_point, *(["--degraded"] if degraded else []))
