@@ -225,8 +225,8 @@ static bool hunt_without(void *context, uint64_t doubted)
     return h->found == TRUST_FULL && g->m < g->k;
 }
 
-/* Finds the summary and which columns disagree with it. */
-static bool find_summary(struct sfs_pool *pool, struct sfs_row_image *im, const struct sfs_target *targets)
+/* Finds the summary and which columns disagree with it. NODATA: there is none to go by. */
+static int find_summary(struct sfs_pool *pool, struct sfs_row_image *im, const struct sfs_target *targets)
 {
     const struct sfs_group_record *g = &im->group;
     unsigned last = g->k - 1u, columns = (unsigned)g->k + g->m, tries = TRIES_MAX;
@@ -237,16 +237,17 @@ static bool find_summary(struct sfs_pool *pool, struct sfs_row_image *im, const 
         consider(&h, &s, im->units[last] + unit);
     uint64_t gone = im->missing | bit(last);
     if (h.found == TRUST_FULL && (g->m < g->k || (!im->bad && im->summary.unit_sums >= columns)))
-        return true; /* no other one can be */
+        return SCALEFS_OK; /* no other one can be */
     if (bits(gone) > g->m)
-        return h.found != TRUST_NONE;
+        return h.found == TRUST_NONE ? SCALEFS_E_NODATA : SCALEFS_OK;
     h.tail = unit < SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK ? unit : SFS_SUMMARY_BLOCKS_MAX * SFS_BLOCK;
     h.scratch = sfs_alloc_io(pool->env, h.tail);
     uint64_t all = columns == 64 ? ~0ull : bit(columns) - 1;
-    if (h.scratch)
-        each_subset(all & ~gone, g->m - bits(gone), &tries, hunt_without, &h);
+    if (!h.scratch)
+        return SCALEFS_E_NOMEM;
+    each_subset(all & ~gone, g->m - bits(gone), &tries, hunt_without, &h);
     sfs_free(pool->env, h.scratch);
-    return h.found != TRUST_NONE;
+    return h.found == TRUST_NONE ? SCALEFS_E_NODATA : SCALEFS_OK;
 }
 
 /* --- rebuilding --- */
@@ -278,7 +279,7 @@ static bool rebuild_without(void *context, uint64_t doubted)
            !memcmp(s.sums, im->summary.sums, sizeof s.sums);
 }
 
-/* Now that all data is right: parity units that are not what they must be are bad, too. Mostly only their ends are in no sum; of
+/* Now that all data is right: parity units that are not what they must be are bad, too. False: no memory. Mostly only their ends are in no sum; of
  * columns that came later the whole unit is. */
 static bool check_parity(struct sfs_pool *pool, struct repair *r)
 {
@@ -339,13 +340,13 @@ int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t r
     bool copies = g->class != SFS_CLASS_DATA;
     if (copies && bits(image->missing) <= g->m)
         return SCALEFS_OK;
-    if (!copies && find_summary(pool, image, targets)) {
+    err = copies ? SCALEFS_E_NODATA : find_summary(pool, image, targets);
+    if (!err)
         err = repair(pool, image);
-        if (err != SCALEFS_E_CORRUPT)
-            return err;
-    }
-    /* Could it be read if the absent disks were there? */
-    uint64_t hopeless = (image->missing | image->bad) & ~image->waits;
+    if (err != SCALEFS_E_CORRUPT && err != SCALEFS_E_NODATA)
+        return err;
+    /* Could it be read if the absent disks were there? What an older summary on a disk that is behind calls bad may be right. */
+    uint64_t hopeless = (image->missing | (image->doubtful ? 0 : image->bad)) & ~image->waits;
     return image->waits && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
 }
 
@@ -355,7 +356,7 @@ int sfs_row_read_few(struct sfs_pool *pool, uint32_t group, uint32_t row, struct
     int err = read_units(pool, group, row, 1, true, image, targets);
     if (err)
         return err;
-    if (image->group.class == SFS_CLASS_DATA && find_summary(pool, image, targets) && !image->bad && !image->doubtful &&
+    if (image->group.class == SFS_CLASS_DATA && find_summary(pool, image, targets) == SCALEFS_OK && !image->bad && !image->doubtful &&
         repair(pool, image) == SCALEFS_OK)
         return SCALEFS_OK;
     sfs_row_image_free(pool, image);

@@ -289,6 +289,100 @@ static void mirror_life(struct world *w, void *arg)
     sfs_pool_close(pool);
 }
 
+/* The disk with the summary has come back with what the row held before, and another one is away: that none of the others agree with it does
+ * not make them bad. */
+static void two_failures_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 1, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
+    NEED(w, g->record.k >= 3 && g->record.m == 1);
+    struct row old, new;
+    struct sfs_row_image im;
+    struct sfs_disk *disk;
+    uint16_t last = g->record.columns[g->record.k - 1].disk;
+    put_row(w, pool, g, 0, &old);
+    sfs_group_live(pool, g, 0, 100);
+    MUST(w, commit(pool, 1));
+    struct sim_disk *d = sim_disk_of(sfs_member_of(pool, last)->disk);
+    MUST(w, sfs_member_offline(pool, last, NULL));
+    MUST(w, commit(pool, 1));
+    put_row(w, pool, g, 0, &new);
+    sfs_group_live(pool, g, 0, 100);
+    MUST(w, sim_disk_open(d, w->env, &disk));
+    MUST(w, sfs_member_online(pool, disk, NULL));
+    d = sim_disk_of(sfs_member_of(pool, g->record.columns[0].disk)->disk);
+    MUST(w, sfs_member_offline(pool, g->record.columns[0].disk, NULL));
+    NEED_EQ(w, sfs_row_read(pool, g->record.group, 0, 1, &im), SCALEFS_E_SUSPENDED);
+    sfs_row_image_free(pool, &im);
+    MUST(w, sim_disk_open(d, w->env, &disk));
+    MUST(w, sfs_member_online(pool, disk, NULL));
+    MUST(w, sfs_row_read(pool, g->record.group, 0, 1, &im));
+    must_be_right(w, pool, g, &new, &im);
+    sfs_row_image_free(pool, &im);
+    sfs_group_live(pool, g, 0, -200);
+    sfs_free(w->env, old.data);
+    sfs_free(w->env, new.data);
+    sfs_pool_close(pool);
+}
+
+static void an_older_summary_makes_nothing_hopeless(void)
+{
+    struct world w;
+    world_init(&w, test_seed());
+    add_disks(&w, 5, 64 * MIB);
+    live(&w, two_failures_life, NULL);
+    world_deinit(&w);
+}
+
+/* --- without memory --- */
+
+static const struct sfs_env_ops *good_env_ops;
+static unsigned allocations, fails_at;
+
+static void *alloc_but_one(struct sfs_env *env, size_t bytes, size_t align)
+{
+    return allocations++ == fails_at ? NULL : good_env_ops->alloc(env, bytes, align);
+}
+
+static void want_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 2, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
+    struct row r;
+    put_row(w, pool, g, 0, &r);
+    damage_unit(w, pool, g, g->record.k - 1u, 0, ROT_ALL);
+    struct sfs_env_ops ops = *w->env->ops;
+    ops.alloc = alloc_but_one;
+    good_env_ops = w->env->ops;
+    int err = SCALEFS_E_NOMEM;
+    for (fails_at = 0; err == SCALEFS_E_NOMEM; fails_at++) {
+        struct sfs_row_image im = {0};
+        allocations = 0;
+        w->env->ops = &ops;
+        err = sfs_row_read(pool, g->record.group, 0, 1, &im);
+        w->env->ops = good_env_ops;
+        NEED(w, !err || err == SCALEFS_E_NOMEM);
+        if (im.memory)
+            sfs_row_image_free(pool, &im);
+    }
+    NEED_EQ(w, fails_at, 4); /* the units, the end with the summary, the ends of the parity */
+    sfs_free(w->env, r.data);
+    sfs_pool_close(pool);
+}
+
+static void want_of_memory_is_no_damage(void)
+{
+    struct world w;
+    world_init(&w, test_seed());
+    add_disks(&w, 5, 64 * MIB);
+    live(&w, want_life, NULL);
+    world_deinit(&w);
+}
+
 static void a_returning_copy_is_not_taken_for_the_newer_one(void)
 {
     struct world w;
@@ -623,6 +717,8 @@ int main(int argc, char **argv)
     RUN(units_of_other_writes_are_found);
     RUN(what_cannot_be_rebuilt_is_named);
     RUN(a_returning_copy_is_not_taken_for_the_newer_one);
+    RUN(an_older_summary_makes_nothing_hopeless);
+    RUN(want_of_memory_is_no_damage);
     RUN(what_could_be_wrong_can_be_tried);
     RUN(any_range_can_be_read);
     RUN(copies_are_all_written_and_all_read);
