@@ -513,7 +513,8 @@ static bool drain(struct sfs_care *care, uint16_t index)
             last = err;
     }
     sfs_free(s->env, list);
-    sfs_care_count_lost(care);
+    uint64_t lost;
+    (void)sfs_care_count_lost(care, &lost); /* what cannot be told now is with the next step, or found by a scrub */
     if (!err)
         care->room_made = 0;
     if (!err || err == SCALEFS_E_CHANGED)

@@ -52,9 +52,9 @@ static void put_right(struct sfs_care *care, const struct sfs_row_image *image, 
     if (!(wrong | missing))
         return;
     bool counts = count_wrong(s, &image->group, wrong) || missing;
-    if (image->group.sequential) {
-        sfs_away_note(s, &image->group, image->row);
-    } else if (sfs_row_put_back(s->pool, image, wrong | missing) != SCALEFS_OK) {
+    int err = image->group.sequential ? sfs_away_note(s, &image->group, image->row)
+                                      : sfs_row_put_back(s->pool, image, wrong | missing);
+    if (err) {
         sfs_store_lock(s);
         fix->failed++;
         sfs_store_unlock(s);
@@ -104,15 +104,15 @@ static void add_unsure(struct sfs_care *care, struct sfs_care_fix *fix)
 /* --- data rows --- */
 
 /* All sums are right, yet the parity equation may not hold (a row that was computed wrong): the data decides. */
-static uint64_t wrong_parity(struct sfs_store *s, struct sfs_row_image *im)
+static int wrong_parity(struct sfs_store *s, struct sfs_row_image *im, uint64_t *wrong)
 {
     const struct sfs_group_record *g = &im->group;
+    *wrong = 0;
     if (!g->m)
-        return 0;
+        return SCALEFS_OK;
     uint8_t *units = sfs_alloc_io(s->env, (size_t)g->m * im->unit_bytes);
     if (!units)
-        return 0;
-    uint64_t wrong = 0;
+        return SCALEFS_E_NOMEM;
     const uint8_t *all[SFS_COLUMNS_MAX];
     uint8_t *parity[SFS_COLUMNS_MAX];
     for (unsigned c = 0; c < (unsigned)g->k + g->m; c++)
@@ -124,31 +124,45 @@ static uint64_t wrong_parity(struct sfs_store *s, struct sfs_row_image *im)
         for (unsigned c = 0; c < g->m; c++)
             if (memcmp(im->units[g->k + c], parity[c], im->unit_bytes)) {
                 memcpy(im->units[g->k + c], parity[c], im->unit_bytes);
-                wrong |= 1ull << (g->k + c);
+                *wrong |= 1ull << (g->k + c);
             }
     }
     sfs_free(s->env, units);
-    return wrong;
+    return SCALEFS_OK;
+}
+
+bool sfs_care_passes(int err)
+{
+    return err == SCALEFS_E_NOMEM || err == SCALEFS_E_SUSPENDED || err == SCALEFS_E_CHANGED;
+}
+
+int sfs_care_lives(struct sfs_store *s, const struct sfs_summary *sum, const uint8_t *bytes)
+{
+    int unknown = SCALEFS_OK;
+    for (uint32_t i = 0; i < sum->entries; i++) {
+        struct sfs_entry entry;
+        struct sfs_extent e;
+        if (sfs_summary_entry(bytes, sum, i, &entry) != SCALEFS_OK)
+            continue;
+        int err = sfs_extent_lookup(s, entry.id, &e);
+        if (!err && e.place.group == sum->group && e.place.offset == sum->offset + entry.offset && e.birth == entry.birth)
+            return SCALEFS_OK;
+        if (sfs_care_passes(err))
+            unknown = err;
+    }
+    return unknown ? unknown : SCALEFS_E_NOENT;
 }
 
 /* A doubtful image is of the row that lives when some extent of it lives here: of a live row at least one does. */
-static bool row_lives(struct sfs_store *s, const struct sfs_row_image *im)
+static int row_lives(struct sfs_store *s, const struct sfs_row_image *im)
 {
-    uint64_t start = (uint64_t)im->row * sfs_group_row_bytes(&im->group);
-    for (uint32_t i = 0; i < im->summary.entries; i++) {
-        struct sfs_entry entry;
-        struct sfs_extent e;
-        if (sfs_summary_entry(im->summary_bytes, &im->summary, i, &entry) == SCALEFS_OK &&
-            sfs_extent_lookup(s, entry.id, &e) == SCALEFS_OK && e.place.group == im->group.group &&
-            e.place.offset == start + entry.offset && e.birth == entry.birth)
-            return true;
-    }
-    return false;
+    int err = sfs_care_lives(s, &im->summary, im->summary_bytes);
+    return err != SCALEFS_E_NOENT ? err : im->waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
 }
 
-bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
+int sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im)
 {
-    return !im->doubtful || row_lives(s, im);
+    return im->doubtful ? row_lives(s, im) : SCALEFS_OK;
 }
 
 /* So many bytes of the row's data; in `buf` only where they go over the end of a unit. */
@@ -200,10 +214,13 @@ static int fix_data(struct sfs_care *care, const struct sfs_group_record *g, uin
     struct sfs_store *s = care->s;
     struct sfs_row_image im;
     int err = sfs_row_read(s->pool, g->group, row, 1, &im);
-    if (err == SCALEFS_OK && (fix->strict ? !row_lives(s, &im) : !sfs_care_row_genuine(s, &im)))
-        err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
+    uint64_t wrong = 0;
+    if (err == SCALEFS_OK)
+        err = fix->strict ? row_lives(s, &im) : sfs_care_row_genuine(s, &im);
+    if (err == SCALEFS_OK)
+        err = wrong_parity(s, &im, &wrong);
     if (err == SCALEFS_OK) {
-        put_right(care, &im, im.bad | wrong_parity(s, &im), fix);
+        put_right(care, &im, im.bad | wrong, fix);
         if (!fix->strict)
             err = note_lost_before(care, &im);
     } else if (err == SCALEFS_E_SUSPENDED) {
@@ -232,10 +249,11 @@ static uint64_t least_birth(struct sfs_store *s, const struct sfs_row_image *im)
     return birth;
 }
 
-int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
+int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im, int *best)
 {
     const struct sfs_group_record *g = &im->group;
-    int best = -1;
+    int unknown = SCALEFS_OK;
+    *best = -1;
     uint64_t birth = 0, least = g->class == SFS_CLASS_SYSTEM ? least_birth(s, im) : 0;
     for (unsigned c = 0; c < 1u + g->m; c++) {
         struct sfs_node_header h;
@@ -247,16 +265,19 @@ int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *im)
          * the space tree are told by their birth. */
         if (h.birth < least)
             continue;
+        int err = g->class == SFS_CLASS_METADATA ? sfs_extent_lookup(s, h.id, &e) : SCALEFS_OK;
+        if (sfs_care_passes(err))
+            unknown = err;
         if (g->class == SFS_CLASS_METADATA &&
-            (sfs_extent_lookup(s, h.id, &e) != SCALEFS_OK || e.place.group != h.group || e.place.offset != h.offset ||
+            (err || e.place.group != h.group || e.place.offset != h.offset ||
              e.birth != h.birth || e.kind != 1 || e.sums[0] != h.checksum))
             continue;
-        if (best < 0 || h.birth > birth) {
-            best = (int)c;
+        if (*best < 0 || h.birth > birth) {
+            *best = (int)c;
             birth = h.birth;
         }
     }
-    return best;
+    return *best < 0 ? unknown : SCALEFS_OK;
 }
 
 /* The right copy goes over all that differ from it; returns which those are. */
@@ -284,16 +305,22 @@ static int fix_node(struct sfs_care *care, const struct sfs_group_record *g, uin
 {
     struct sfs_store *s = care->s;
     struct sfs_row_image im;
-    int err = sfs_row_read(s->pool, g->group, row, 1, &im);
-    int best = err ? -1 : sfs_care_best_node(s, &im);
-    if (err == SCALEFS_E_SUSPENDED || (!err && best < 0 && im.waits))
+    bool saved = false;
+    int best = -1, err = sfs_row_read(s->pool, g->group, row, 1, &im);
+    if (!err)
+        err = sfs_care_best_node(s, &im, &best);
+    if (err == SCALEFS_E_SUSPENDED || (!err && best < 0 && im.waits)) {
         add_waits(care, fix);
-    else if (best >= 0)
+    } else if (best >= 0) {
         put_right(care, &im, spread(&im, best), fix);
-    else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT)
-        add_saved(care, fix, sfs_care_node_gone(care, (struct sfs_place){g->group, (uint64_t)row * SFS_NODE_BYTES}, g->class));
-    else
+    } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT) {
+        err = sfs_care_node_gone(care, (struct sfs_place){g->group, (uint64_t)row * SFS_NODE_BYTES}, g->class, &saved);
+        add_saved(care, fix, saved);
+        if (err == SCALEFS_E_SUSPENDED)
+            add_waits(care, fix);
+    } else {
         add_unsure(care, fix);
+    }
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
     return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
@@ -353,15 +380,16 @@ static int find_batch(struct sfs_store *s, const struct sfs_group_record *g, uin
     return SCALEFS_OK;
 }
 
-/* A copy is on a disk that is absent: it may have the batch that the others lack. */
-static bool one_waits(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row)
+/* SUSPENDED: a copy is on a disk that is absent: it may have the batch that the others lack. */
+static int one_waits(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row)
 {
     struct sfs_row_image im;
-    (void)sfs_row_read(s->pool, g->group, row, 1, &im);
-    bool waits = im.waits;
+    int err = sfs_row_read(s->pool, g->group, row, 1, &im);
+    if (im.waits)
+        err = SCALEFS_E_SUSPENDED;
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
-    return waits;
+    return sfs_care_passes(err) ? err : SCALEFS_E_NODATA;
 }
 
 int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, struct sfs_row_image *im, int *best,
@@ -372,10 +400,8 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
     uint64_t txn;
     int err = find_batch(s, g, at, length, &txn);
     uint32_t unit = sfs_group_unit(g);
-    if (err == SCALEFS_E_NODATA && one_waits(s, g, (uint32_t)(at / unit)))
-        return SCALEFS_E_SUSPENDED;
     if (err)
-        return err;
+        return err == SCALEFS_E_NODATA ? one_waits(s, g, (uint32_t)(at / unit)) : err;
     *length = (*length + unit - 1) / unit * unit;
     err = sfs_row_read(s->pool, g->group, (uint32_t)(at / unit), *length / unit, im);
     for (unsigned c = 0; !err && c < 1u + g->m && *best < 0; c++)
@@ -384,19 +410,13 @@ int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, u
     return !err && *best < 0 && im->waits ? SCALEFS_E_SUSPENDED : err;
 }
 
-/* Something of the batch is in the map: then all its copies were written, as far as they were. */
-static bool batch_lives(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, const uint8_t *bytes, uint32_t length)
+/* OK: something of the batch is in the map, so all its copies were written, as far as they were. NOENT: nothing. */
+static int batch_lives(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, const uint8_t *bytes, uint32_t length)
 {
     struct sfs_summary sum;
-    struct sfs_entry e;
-    struct sfs_extent x;
-    bool lives = false;
     if (sfs_summary_decode(bytes, length, g->group, at, g->generation, &sum) != SCALEFS_OK)
-        return false;
-    for (uint32_t i = 0; i < sum.entries && !lives; i++)
-        lives = sfs_summary_entry(bytes, &sum, i, &e) == SCALEFS_OK && sfs_extent_lookup(s, e.id, &x) == SCALEFS_OK &&
-                x.birth == e.birth && x.place.group == g->group && x.place.offset == at + e.offset;
-    return lives;
+        return SCALEFS_E_NOENT;
+    return sfs_care_lives(s, &sum, bytes);
 }
 
 int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, uint64_t *at, bool quiet, struct sfs_care_fix *fix)
@@ -414,17 +434,21 @@ int sfs_care_fix_log(struct sfs_care *care, const struct sfs_group_record *g, ui
     } else if (best >= 0) {
         /* In a log that is being filled the other copies may only be on their way. */
         uint64_t wrong = spread(&im, best);
-        bool lives = (wrong | im.missing) && !quiet && batch_lives(s, g, here, im.units[best], length);
-        bool meant = !fix->strict || batch_lives(s, g, here, im.units[best], length);
-        if (!meant) /* dead, or an older one */
+        bool asks = !quiet && (wrong | im.missing);
+        err = asks || fix->strict ? batch_lives(s, g, here, im.units[best], length) : SCALEFS_OK;
+        if (err == SCALEFS_E_SUSPENDED)
+            add_waits(care, fix);
+        else if (err == SCALEFS_E_NOENT && fix->strict) /* dead, or an older one */
             sfs_care_note_lost(care, g->group, here, length);
-        else if (quiet)
+        else if (!err && quiet)
             put_right(care, &im, wrong, fix);
-        if (lives) { /* now they have arrived: what is wrong still is wrong */
+        if (!err && asks) { /* now they have arrived: what is wrong still is wrong */
             sfs_row_image_free(s->pool, &im);
             *at = here;
             return sfs_care_fix_log(care, g, at, true, fix);
         }
+        if (err == SCALEFS_E_NOENT || err == SCALEFS_E_SUSPENDED)
+            err = SCALEFS_OK;
     } else if (err == SCALEFS_E_NODATA || err == SCALEFS_E_CORRUPT || !err) {
         if (quiet || err != SCALEFS_E_NODATA)
             sfs_care_note_lost(care, g->group, here, length);

@@ -145,12 +145,16 @@ struct sfs_care {
     struct sfs_care_range *lost; /* to be looked up */
     size_t lost_count, lost_cap;
     struct sfs_map lost_ids; /* the extents that are known to be lost (care_lost.c) */
-    uintptr_t lost_scrubs;   /* how many scrubs have begun */
+    struct sfs_lost_since {
+        uintptr_t scrubs; /* how many have begun */
+        bool here;        /* the last of them since the pool was opened */
+        uint64_t unnamed; /* found lost since, and not among lost_ids */
+    } lost_since;
     bool lost_unnamed;       /* others than when their files were named */
     uint64_t *unsafe; /* extents that can be read, in rows that cannot be put right: nothing bears the loss of a disk there */
     size_t unsafe_count, unsafe_cap;
     uint64_t lost_nodes; /* of the map and the space tree */
-    bool lost_unsure;    /* some range was not noted, or something in one could not be judged; whoever asks clears it */
+    int lost_unsure;     /* why some range was not noted, or something in one could not be judged, since ranges were looked through */
     struct sfs_disk **wipe; /* of members that were dropped */
     size_t wipe_count, wipe_cap;
     uint64_t scrub_saved_ns, scrub_applied;
@@ -273,8 +277,12 @@ void sfs_care_unpin(struct sfs_store *s, const struct sfs_group_record *g, uint3
 /* Holds the group, so that it is not freed. CHANGED: it is gone; NOMEM. unlocked */
 int sfs_care_hold(struct sfs_store *s, const struct sfs_group_record *g);
 void sfs_care_release(struct sfs_store *s, const struct sfs_group_record *g);
-/* Is the image of a live data row what the row holds now? (See `doubtful`.) unlocked */
-bool sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);
+/* Is the image of a live data row what the row holds now? (See `doubtful`.) CORRUPT: it is not; SUSPENDED: nor is it that an absent disk may
+ * have; others: it cannot be told. unlocked */
+int sfs_care_row_genuine(struct sfs_store *s, const struct sfs_row_image *im);
+/* Does something that this summary lists, with its blocks in `bytes`, live where it says? NOENT: nothing does; others: it cannot be told. unlocked */
+int sfs_care_lives(struct sfs_store *s, const struct sfs_summary *sum, const uint8_t *bytes);
+bool sfs_care_passes(int err); /* says nothing of what lies on the disks: it is asked again later */
 
 /* Calls `each` (unlocked) for rows[from … to), several at once, with at most `run` rows that follow each other; stops at the
  * first error. */
@@ -296,15 +304,17 @@ struct sfs_scrub_piece {
     struct sfs_group_record g;
     uint32_t row;
     bool live, there, missed; /* something lives in it; all its disks are there; it is gone over again */
+    bool unread;              /* set by who reads: some of it could not be, though they are */
     uint64_t comings;
 };
 /* What is to be read next; false: there is nothing that could be. */
 bool sfs_scrub_next(struct sfs_care *care, struct sfs_scrub_piece *piece);
-/* The group was read up to that row, with so much of it lost: the place moves on, also the one that is recorded. NOMEM: it does not. */
+/* The group was read up to that row, with so much of it lost: the place moves on, also the one that is recorded. NOMEM: it does not.
+ * SUSPENDED: it cannot be read now, whatever is there. */
 int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, uint32_t row, uint64_t lost);
 /* A member whose head has not been looked at, from now on it has; unless it was missed. */
 bool sfs_scrub_next_head(struct sfs_care *care, uint16_t *index);
-void sfs_scrub_head_missed(struct sfs_care *care, uint16_t index);
+void sfs_scrub_head_missed(struct sfs_care *care, uint16_t index, int why);
 bool sfs_scrub_is_whole(struct sfs_care *care); /* all was read */
 /* All was read but what lies on absent disks: why (may be NULL) says so. */
 bool sfs_scrub_waits(struct sfs_care *care, char *why, size_t size);
@@ -329,30 +339,35 @@ int sfs_care_fix_since(struct sfs_care *care, const struct sfs_group_record *g, 
                        int (*between)(struct sfs_care *care, uint64_t bytes), struct sfs_care_fix *fix);
 /* The header of a column is written again; of a sequential group that cannot be: all that lives in it goes elsewhere. */
 int sfs_care_mend_header(struct sfs_store *s, const struct sfs_group_record *g, unsigned c);
-/* The copy of an image of one node that is the right one, or -1. */
-int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *image);
+/* *best: the copy of an image of one node that is the right one, or -1. Errors: it cannot be told. */
+int sfs_care_best_node(struct sfs_store *s, const struct sfs_row_image *image, int *best);
 /* The length of the batch at `at`, and its right copy in the image (free it), or -1. NODATA: no batch begins there. */
 int sfs_care_read_batch(struct sfs_store *s, const struct sfs_group_record *g, uint64_t at, struct sfs_row_image *image,
                         int *best, uint32_t *length);
 
 /* --- care_lost.c: unlocked --- */
 void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, uint64_t length);
-/* No copy of the node is right. When it is in the cache it becomes dirty, so that the next checkpoint writes it elsewhere: true.
- * Otherwise it is noted. */
-bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class);
-/* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. */
-uint64_t sfs_care_count_lost(struct sfs_care *care);
-bool sfs_care_any_lost(struct sfs_care *care); /* the same for what is not committed: not counted or named, and more than to be readable is asked */
+/* No copy of the node is right. When it is in the cache it becomes dirty, so that the next checkpoint writes it elsewhere: *saved.
+ * Otherwise it is noted. Errors: it cannot be told, and is not noted. */
+int sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class, bool *saved);
+/* Looks for live extents in the ranges noted, tries each once more, counts and names those that are lost. Errors: of some it cannot be told
+ * whether they are. */
+int sfs_care_count_lost(struct sfs_care *care, uint64_t *lost);
+int sfs_care_any_lost(struct sfs_care *care, bool *lost); /* the same for what is not committed: not counted or named, and more than to be readable is asked */
 /* This one is lost: it is counted, logged, and its file named when all else is done; once. */
 void sfs_care_lost_extent(struct sfs_care *care, uint64_t id, const struct sfs_extent *e);
 bool sfs_care_unsafe_step(struct sfs_care *care); /* what was found beside lost extents goes to better rows */
 /* A scrub begins; one has read everything: only what was found lost since its beginning is. locked */
 void sfs_care_lost_begin(struct sfs_care *care);
+/* How much was found lost since, each once, also what moved and was found anew. `counted`: as the scrub counted, which is all that is known
+ * of one that began before the opening. locked */
+uint64_t sfs_care_lost_now(const struct sfs_care *care, uint64_t counted);
 void sfs_care_lost_end(struct sfs_care *care);
 bool sfs_care_name_step(struct sfs_care *care); /* whose they are: when all else is done, and they are others than before */
 
-/* All nodes from the root to this one of the extent map or the space tree become dirty. locked, gives up the lock. */
-bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page);
+/* All nodes from the root to this one of the extent map or the space tree become dirty. NOENT: the tree has nothing there any more. locked,
+ * gives up the lock. */
+int sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page);
 
 /* --- column.c: unlocked --- */
 /* Column c of the group goes to another member. Of `g` only number and generation count. OK; CHANGED (nothing to do any more), BUSY (rows in flight), NOSPC, SUSPENDED

@@ -14,15 +14,16 @@
 void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, uint64_t length)
 {
     struct sfs_store *s = care->s;
+    int err = SCALEFS_OK;
     sfs_store_lock(s);
     struct sfs_care_range *last = care->lost_count ? &care->lost[care->lost_count - 1] : NULL;
     if (last && last->group == group && last->offset + last->length == offset)
         last->length += length;
-    else if (care->lost_count < RANGES_MAX &&
-             !sfs_vec_reserve(s->env, &care->lost, &care->lost_cap, care->lost_count + 1, sizeof *care->lost))
+    else if (care->lost_count >= RANGES_MAX)
+        err = SCALEFS_E_NOSPC;
+    else if (!(err = sfs_vec_reserve(s->env, &care->lost, &care->lost_cap, care->lost_count + 1, sizeof *care->lost)))
         care->lost[care->lost_count++] = (struct sfs_care_range){group, offset, length};
-    else
-        care->lost_unsure = true;
+    care->lost_unsure = care->lost_unsure ? care->lost_unsure : err;
     sfs_store_unlock(s);
 }
 
@@ -85,11 +86,11 @@ static struct sfs_node *cached_at(struct sfs_store *s, struct sfs_place place)
 }
 
 /* A node of the map or the space tree is written when its whole path is dirty. */
-bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page)
+int sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tree, const uint8_t *page)
 {
     unsigned count = sfs_page_count(page);
     if (count == 0)
-        return false;
+        return SCALEFS_E_NOENT;
     uint32_t len;
     /* The first key of an inner node counts as minus infinity: it may lead elsewhere. */
     struct sfs_key from = sfs_page_key(page, sfs_page_level(page) > 0 && count > 1 ? 1 : 0), found;
@@ -98,43 +99,47 @@ bool sfs_care_dirty_path(struct sfs_store *s, struct sfs_need *need, uint32_t tr
     while ((err = sfs_btree_ceil(s, need, tree, from, &found, &v, &len)) == SCALEFS_E_NEED_NODE)
         if ((err = sfs_need_load(s, need)) != SCALEFS_OK)
             break;
-    return !err && sfs_btree_edit(s, tree, found, &len) != NULL;
+    return err ? err : sfs_btree_edit(s, tree, found, &len) ? SCALEFS_OK : SCALEFS_E_NOENT;
 }
 
-static bool rescue(struct sfs_store *s, struct sfs_place place)
+static int rescue(struct sfs_store *s, struct sfs_place place, bool *saved)
 {
     struct sfs_need need;
-    bool saved = false;
+    int err = SCALEFS_OK;
+    *saved = false;
     sfs_need_init(&need);
     sfs_store_lock(s);
     struct sfs_node *n = s->pool->read_only ? NULL : cached_at(s, place);
     if (n && (n->tree == SFS_TREE_EXTENT_MAP || n->tree == SFS_TREE_SPACE)) {
         uint64_t id = n->id;
         sfs_cache_pin(n);
-        sfs_care_dirty_path(s, &need, n->tree, n->page);
-        saved = n->id == id && n->dirty;
+        err = sfs_care_dirty_path(s, &need, n->tree, n->page);
+        *saved = n->id == id && n->dirty;
         sfs_cache_unpin(s, n);
     } else if (n) {
         sfs_cache_dirty(s, n);
-        saved = true;
+        *saved = true;
     }
-    if (saved)
+    if (*saved)
         s->applied++;
     sfs_need_done(s, &need);
     sfs_store_unlock(s);
-    return saved;
+    return !*saved && sfs_care_passes(err) ? err : SCALEFS_OK;
 }
 
-bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class)
+int sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t class, bool *saved)
 {
     struct sfs_store *s = care->s;
-    if (rescue(s, place)) {
+    int err = rescue(s, place, saved);
+    if (err)
+        return err;
+    if (*saved) {
         sfs_note_repair(s, 1, 0);
-        return true;
+        return SCALEFS_OK;
     }
     if (class != SFS_CLASS_SYSTEM) {
         sfs_care_note_lost(care, place.group, place.offset, SFS_NODE_BYTES);
-        return false;
+        return SCALEFS_OK;
     }
     /* The map lists the nodes of other trees, not its own. */
     sfs_store_lock(s);
@@ -143,7 +148,7 @@ bool sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t c
     sfs_log(s->env, SFS_LOG_ERROR, "care", SCALEFS_E_CORRUPT,
             "a node of the extent map or the space tree is lost (group %u, offset %llu)", place.group,
             (unsigned long long)place.offset);
-    return false;
+    return SCALEFS_OK;
 }
 
 /* OK; CORRUPT: it is lost; else it cannot be told. */
@@ -153,11 +158,13 @@ static int judge_node(struct sfs_store *s, const struct sfs_extent *e)
     struct sfs_row_image im;
     uint32_t row = (uint32_t)(e->place.offset / SFS_NODE_BYTES);
     bool live = false;
-    int err = sfs_group_copy(s->pool, e->place.group, &g) ? sfs_care_pin_live(s, &g, row, &live) : SCALEFS_OK;
+    int best = -1, err = sfs_group_copy(s->pool, e->place.group, &g) ? sfs_care_pin_live(s, &g, row, &live) : SCALEFS_OK;
     if (err || !live)
         return err; /* not live: it is elsewhere by now */
     err = sfs_row_read(s->pool, g.group, row, 1, &im);
-    if (!err && sfs_care_best_node(s, &im) < 0)
+    if (!err)
+        err = sfs_care_best_node(s, &im, &best);
+    if (!err && best < 0)
         err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
     if (im.memory)
         sfs_row_image_free(s->pool, &im);
@@ -179,8 +186,8 @@ static int judge(struct sfs_care *care, uint64_t id, struct sfs_extent *e)
         sfs_buffer_put(s, buf, room);
         err = err == SCALEFS_E_IO ? SCALEFS_E_CORRUPT : err == SCALEFS_E_NOENT ? SCALEFS_OK : err;
     }
-    if (err && err != SCALEFS_E_CORRUPT)
-        care->lost_unsure = true;
+    if (err && err != SCALEFS_E_CORRUPT && !sfs_care_passes(care->lost_unsure))
+        care->lost_unsure = err;
     return err;
 }
 
@@ -216,7 +223,12 @@ bool sfs_care_unsafe_step(struct sfs_care *care)
 /* What is kept of one: whether a file may use it, and which scrub saw it last. */
 static void *known_as(const struct sfs_care *care, bool of_file)
 {
-    return (void *)(((uintptr_t)care->lost_scrubs << 2) + (of_file ? 3 : 1));
+    return (void *)((care->lost_since.scrubs << 2) + (of_file ? 3 : 1));
+}
+
+static bool is_since(const struct sfs_care *care, const void *value)
+{
+    return (uintptr_t)value >> 2 >= care->lost_since.scrubs;
 }
 
 static bool is_of_file(const void *value)
@@ -229,8 +241,9 @@ void sfs_care_lost_extent(struct sfs_care *care, uint64_t id, const struct sfs_e
     struct sfs_store *s = care->s;
     sfs_store_lock(s);
     bool known = sfs_map_get(&care->lost_ids, id) != NULL;
-    if (known || care->lost_ids.count < SFS_LOST_NAMED)
-        (void)sfs_map_put(&care->lost_ids, id, known_as(care, e->kind == 0)); /* else it is counted, and not named */
+    bool room = known || care->lost_ids.count < SFS_LOST_NAMED;
+    if (!room || sfs_map_put(&care->lost_ids, id, known_as(care, e->kind == 0))) /* it is counted, and not named */
+        care->lost_since.unnamed++;
     care->lost_unnamed = care->lost_unnamed || !known;
     sfs_store_unlock(s);
     if (known)
@@ -242,7 +255,17 @@ void sfs_care_lost_extent(struct sfs_care *care, uint64_t id, const struct sfs_e
 
 void sfs_care_lost_begin(struct sfs_care *care)
 {
-    care->lost_scrubs++;
+    care->lost_since = (struct sfs_lost_since){.scrubs = care->lost_since.scrubs + 1, .here = true};
+}
+
+uint64_t sfs_care_lost_now(const struct sfs_care *care, uint64_t counted)
+{
+    uint64_t lost = care->lost_since.unnamed, id;
+    size_t cursor = 0;
+    void *value;
+    while (sfs_map_next(&care->lost_ids, &cursor, &id, &value))
+        lost += is_since(care, value);
+    return care->lost_since.here ? lost : counted;
 }
 
 void sfs_care_lost_end(struct sfs_care *care)
@@ -252,8 +275,12 @@ void sfs_care_lost_end(struct sfs_care *care)
     uint64_t id;
     void *value;
     sfs_map_init(&kept, care->s->env);
+    if (sfs_map_reserve(&kept, care->lost_ids.count)) { /* rather named too long than not at all */
+        sfs_map_deinit(&kept);
+        return;
+    }
     while (sfs_map_next(&care->lost_ids, &cursor, &id, &value))
-        if (value == known_as(care, is_of_file(value)))
+        if (is_since(care, value))
             (void)sfs_map_put(&kept, id, value);
     care->lost_unnamed = care->lost_unnamed || kept.count != care->lost_ids.count;
     sfs_map_deinit(&care->lost_ids);
@@ -328,20 +355,24 @@ static bool has_no_batch(struct sfs_store *s, const struct sfs_extent *e)
 }
 
 /* `quiet`: neither counted nor named, since what is looked at may not come to stay. */
-static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
+static int look_for_lost(struct sfs_care *care, bool quiet, uint64_t *lost)
 {
     struct sfs_store *s = care->s;
-    uint64_t lost = care->lost_nodes, from = 0, id = 0;
+    uint64_t from = 0, id = 0;
+    *lost = care->lost_nodes;
     care->lost_nodes = 0;
-    if (lost && !quiet)
-        sfs_note_repair(s, 0, lost);
+    if (*lost && !quiet) {
+        care->lost_since.unnamed += *lost;
+        sfs_note_repair(s, 0, *lost);
+    }
     while (care->lost_count) {
         struct sfs_extent e;
         int err = next_in_ranges(care, &from, &id, &e);
         if (err == SCALEFS_E_CHANGED && !sfs_care_stops(care))
             continue;
         if (err) {
-            care->lost_unsure = care->lost_unsure || err != SCALEFS_E_NOENT;
+            if (err != SCALEFS_E_NOENT && !sfs_care_passes(care->lost_unsure))
+                care->lost_unsure = err;
             break;
         }
         err = quiet && has_no_batch(s, &e) ? SCALEFS_E_CORRUPT : judge(care, id, &e);
@@ -349,20 +380,26 @@ static uint64_t look_for_lost(struct sfs_care *care, bool quiet)
             note_unsafe(care, id);
         if (err != SCALEFS_E_CORRUPT)
             continue;
-        lost++;
+        ++*lost;
         if (!quiet)
             sfs_care_lost_extent(care, id, &e);
     }
-    care->lost_count = 0;
-    return lost;
+    int unsure = care->lost_unsure;
+    care->lost_unsure = SCALEFS_OK;
+    if (quiet || unsure != SCALEFS_E_NOMEM) /* else they are looked through once more */
+        care->lost_count = 0;
+    return unsure;
 }
 
-uint64_t sfs_care_count_lost(struct sfs_care *care)
+int sfs_care_count_lost(struct sfs_care *care, uint64_t *lost)
 {
-    return look_for_lost(care, false);
+    return look_for_lost(care, false, lost);
 }
 
-bool sfs_care_any_lost(struct sfs_care *care)
+int sfs_care_any_lost(struct sfs_care *care, bool *lost)
 {
-    return look_for_lost(care, true) > 0;
+    uint64_t count;
+    int err = look_for_lost(care, true, &count);
+    *lost = count > 0;
+    return err;
 }

@@ -81,8 +81,7 @@ static int pay_headers(struct sfs_store *s, const struct sfs_group_record *g, ui
         if (g->columns[c].disk != member)
             continue;
         int r = sfs_column_check_header(s->pool, g, c);
-        if (r == SCALEFS_E_CORRUPT || r == SCALEFS_E_IO)
-            err = sfs_care_mend_header(s, g, c);
+        err = r == SCALEFS_E_CORRUPT || r == SCALEFS_E_IO ? sfs_care_mend_header(s, g, c) : r;
     }
     return err;
 }
@@ -102,7 +101,10 @@ static int pay_group(struct sfs_care *care, struct sfs_group *g, uint16_t member
         sfs_care_release(s, &r);
     if (!err)
         err = sfs_away_move(s, &r);
-    sfs_care_count_lost(care);
+    uint64_t lost;
+    int unsure = sfs_care_count_lost(care, &lost);
+    if (!err && unsure == SCALEFS_E_NOMEM)
+        err = unsure;
     if (!err)
         sfs_care_moved(care, 0, bytes);
     if (!err && fix.waits)

@@ -111,17 +111,18 @@ static int prove(struct sfs_care *care, struct sfs_group *g)
     struct sfs_care_fix fix = {.strict = true};
     uint64_t end = (uint64_t)g->count.write_row * sfs_group_unit(&r), committed = s->pool->committed;
     sfs_store_unlock(s);
-    care->lost_unsure = false;
+    care->lost_unsure = SCALEFS_OK;
+    bool lost;
     int held = sfs_care_hold(s, &r), err = held ? held : sfs_care_fix_since(care, &r, committed, end, between, &fix);
     if (!held)
         sfs_care_release(s, &r);
     if (held == SCALEFS_E_CHANGED) /* it is gone, with all that was in it */
         err = SCALEFS_OK;
-    bool lost = sfs_care_any_lost(care);
+    int unsure = sfs_care_any_lost(care, &lost);
     sfs_store_lock(s);
     if (!err && (fix.waits || (lost && sfs_members_absent(s->pool)))) /* one that is absent may have it */
         err = SCALEFS_E_SUSPENDED;
-    if (!err && (fix.failed || fix.unsure || care->lost_unsure))
+    if (!err && (fix.failed || fix.unsure || unsure))
         err = SCALEFS_E_IO; /* another time, perhaps */
     if ((!err && lost) || (err == SCALEFS_E_CORRUPT && !sfs_members_absent(s->pool)))
         care->proof.failed = true;

@@ -172,20 +172,6 @@ static int write_unit(struct mover *m, uint32_t row, uint32_t units, void *buf)
 
 /* --- data rows --- */
 
-/* Units that hold a summary of their own verify by themselves, also when they are what stood here before. A live row has
- * something that lives here. */
-static bool something_lives(struct mover *m, const uint8_t *bytes, const struct sfs_summary *sum)
-{
-    for (uint32_t i = 0; i < sum->entries; i++) {
-        struct sfs_entry e;
-        struct sfs_extent x;
-        if (sfs_summary_entry(bytes, sum, i, &e) == SCALEFS_OK && sfs_extent_lookup(m->s, e.id, &x) == SCALEFS_OK &&
-            x.birth == e.birth && x.place.group == m->g.group && x.place.offset == sum->offset + e.offset)
-            return true;
-    }
-    return false;
-}
-
 /* The summary at the end of `unit`. */
 static const uint8_t *own_summary(struct mover *m, uint32_t row, const uint8_t *unit, struct sfs_summary *sum)
 {
@@ -221,7 +207,8 @@ static bool end_right(struct mover *m, const uint8_t *unit, uint8_t *ends)
     return !memcmp(out[m->c - m->g.k], unit + sfs_group_unit(&m->g) - SFS_BLOCK, SFS_BLOCK);
 }
 
-/* Reads the old unit and what is needed to verify it: the row's summary, and for parity the ends of all data. */
+/* Reads the old unit and what is needed to verify it: the row's summary, and for parity the ends of all data. False: that it is right is
+ * not known. */
 static bool read_old(struct mover *m, uint32_t row, uint8_t *unit)
 {
     const struct sfs_group_record *g = &m->g;
@@ -240,7 +227,8 @@ static bool read_old(struct mover *m, uint32_t row, uint8_t *unit)
     bool right = sfs_units_run(m->s->pool, g, ios, count) == SCALEFS_OK;
     if (right && own) {
         const uint8_t *at = own_summary(m, row, unit, &sum);
-        right = at && sum_right(m, row, unit, &sum) && something_lives(m, at, &sum);
+        /* It verifies by itself, also when it is what stood here before. A live row has something that lives here. */
+        right = at && sum_right(m, row, unit, &sum) && sfs_care_lives(m->s, &sum, at) == SCALEFS_OK;
     } else if (right) {
         right = sfs_summary_decode(ends + (size_t)(g->k - 1u) * SFS_BLOCK, SFS_BLOCK, g->group, row_start(m, row), g->generation,
                                    &sum) == SCALEFS_OK &&
@@ -302,8 +290,8 @@ static int make_unit(struct mover *m, uint32_t row, uint8_t *unit)
     struct sfs_row_image im;
     int err = m->adds || !m->old_there ? sfs_row_read_few(s->pool, m->g.group, row, &im)
                                        : sfs_row_read(s->pool, m->g.group, row, 1, &im);
-    if (err == SCALEFS_OK && !sfs_care_row_genuine(s, &im))
-        err = im.waits ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
+    if (err == SCALEFS_OK)
+        err = sfs_care_row_genuine(s, &im);
     if (err == SCALEFS_OK) {
         unit_of(m, &im, unit);
     } else if (err == SCALEFS_E_CORRUPT) {
@@ -343,18 +331,21 @@ static int move_node(void *context, uint32_t row, uint32_t count)
     if (err || !live)
         return err;
     err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
-    int best = err ? -1 : sfs_care_best_node(s, &im);
+    int best = -1;
+    if (!err)
+        err = sfs_care_best_node(s, &im, &best);
     struct sfs_place place = {m->g.group, (uint64_t)row * SFS_NODE_BYTES};
     if (best >= 0) {
         err = write_unit(m, row, 1, im.units[best]);
         m->copied[row] = !err;
-    } else if (!m->alone) {
+    } else if (!m->alone && err != SCALEFS_E_NOMEM) {
         err = SCALEFS_OK; /* perhaps it was written anew just now: looked at again when nobody writes */
     } else if (im.waits) {
         err = SCALEFS_E_SUSPENDED; /* an absent disk may have it */
     } else if (err == SCALEFS_OK || err == SCALEFS_E_CORRUPT) {
-        err = SCALEFS_OK;
-        if (!sfs_care_node_gone(m->care, place, m->g.class) && im.memory && !m->adds && !(im.missing >> m->c & 1))
+        bool saved;
+        err = sfs_care_node_gone(m->care, place, m->g.class, &saved);
+        if (!err && !saved && im.memory && !m->adds && !(im.missing >> m->c & 1))
             err = write_unit(m, row, 1, im.units[m->c]); /* of no use perhaps, but nothing is made worse */
     }
     if (im.memory)

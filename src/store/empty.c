@@ -66,15 +66,19 @@ static int dirty_node_at(struct sfs_store *s, const struct sfs_group_record *g, 
     if (err || !live) /* one that was not written is dirty */
         return err;
     err = sfs_row_read(s->pool, g->group, row, 1, &im);
-    int best = err ? -1 : sfs_care_best_node(s, &im);
+    int best = -1;
+    if (!err)
+        err = sfs_care_best_node(s, &im, &best);
     if (best >= 0 && sfs_node_check(im.units[best], &h) == SCALEFS_OK) {
         struct sfs_need need;
         sfs_need_init(&need);
         sfs_store_lock(s);
         if (g->class == SFS_CLASS_SYSTEM)
-            sfs_care_dirty_path(s, &need, h.tree, im.units[best]);
+            err = sfs_care_dirty_path(s, &need, h.tree, im.units[best]);
         else
             err = dirty_ordinary(s, &need, &h);
+        if (err == SCALEFS_E_NOENT) /* it has left its tree */
+            err = SCALEFS_OK;
         s->applied++;
         sfs_need_done(s, &need);
         sfs_store_unlock(s);
@@ -143,17 +147,21 @@ void sfs_group_evacuate(struct sfs_store *s, struct sfs_group *g)
 
 /* --- rows that cannot be mended in place --- */
 
-void sfs_away_note(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row)
+int sfs_away_note(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row)
 {
+    int err = SCALEFS_OK;
     sfs_store_lock(s);
     bool known = s->pool->read_only;
     for (size_t i = 0; i < s->away_count && !known; i++)
         known = s->away[i].generation == g->generation && s->away[i].row == row;
-    if (!known && !sfs_vec_reserve(s->env, &s->away, &s->away_cap, s->away_count + 1, sizeof *s->away)) {
+    if (!known)
+        err = sfs_vec_reserve(s->env, &s->away, &s->away_cap, s->away_count + 1, sizeof *s->away);
+    if (!known && !err) {
         s->away[s->away_count++] = (struct sfs_away){g->group, row, g->generation};
         sfs_care_wake(s);
     }
     sfs_store_unlock(s);
+    return err;
 }
 
 bool sfs_away_next(struct sfs_store *s, struct sfs_group_record *g)

@@ -276,7 +276,7 @@ int sfs_empty_rows(struct sfs_store *s, const struct sfs_group_record *g, const 
 /* The same for the first live rows of the group, about `most`; *last: these were all. unlocked. */
 int sfs_empty_some(struct sfs_store *s, const struct sfs_group_record *g, size_t most, uint64_t *bytes, bool *last);
 /* Instead of writing in place, in a sequential group: care moves what lives in the row. unlocked. */
-void sfs_away_note(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row);
+int sfs_away_note(struct sfs_store *s, const struct sfs_group_record *g, uint32_t row);
 /* Moves what was noted of the group. BUSY: its log is being written. unlocked; a step of care */
 int sfs_away_move(struct sfs_store *s, const struct sfs_group_record *g);
 bool sfs_away_next(struct sfs_store *s, struct sfs_group_record *g); /* a group of which something was noted. unlocked */

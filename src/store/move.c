@@ -83,6 +83,10 @@ int sfs_log_listing(struct sfs_store *s, const struct sfs_group_record *g, uint6
             sfs_get_many(s->pool, &get, 1);
             r = get.result ? get.result : sfs_summary_decode(buf, len, g->group, offset, g->generation, &sum);
         }
+        if (r == SCALEFS_E_NOMEM) { /* this copy may have the newest */
+            sfs_buffer_put(s, buf, SFS_BUFFER_SMALL);
+            return r;
+        }
         if (!r && (sum.kind != 1 || !sum.length || sum.length > size - offset))
             r = SCALEFS_E_CORRUPT;
         if (!r && (!found || sum.txn > newest->txn)) {

@@ -97,7 +97,7 @@ static void put_back(struct sfs_store *s, uint64_t id, const struct sfs_extent *
     if (sfs_extent_lookup(s, id, &now) != SCALEFS_OK || !same_place(&now, e))
         return;
     if (image->group.sequential) {
-        sfs_away_note(s, &image->group, image->row);
+        (void)sfs_away_note(s, &image->group, image->row); /* else the next scrub finds it */
         return;
     }
     sfs_store_lock(s);
@@ -209,7 +209,7 @@ static int rebuild_copies(struct sfs_store *s, const struct copy_check *check, s
     /* A landing log's blocks are shared with neighbours that were not verified: only whole nodes go back in place; landed
      * data is soon written anew elsewhere. */
     if (check->node && bad && g.sequential) {
-        sfs_away_note(s, &g, first);
+        (void)sfs_away_note(s, &g, first);
     } else if (check->node && bad && !s->pool->read_only) {
         sfs_store_lock(s);
         struct sfs_group *now = sfs_group_of(s->pool, place.group);

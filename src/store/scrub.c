@@ -72,6 +72,7 @@ int sfs_care_scrub(struct sfs_store *s, enum scalefs_scrub_verb verb, struct sca
 {
     sfs_store_lock(s);
     struct sfs_task_record before = s->pool->scrub;
+    struct sfs_lost_since since = s->care ? s->care->lost_since : (struct sfs_lost_since){0};
     int err = change(s, verb, info);
     sfs_store_unlock(s);
     if (err)
@@ -82,8 +83,10 @@ int sfs_care_scrub(struct sfs_store *s, enum scalefs_scrub_verb verb, struct sca
     sfs_store_lock(s); /* as if it had not been asked for; what was read meanwhile is read again */
     s->pool->scrub = before;
     s->pool->config_dirty = true;
-    if (s->care)
+    if (s->care) {
+        s->care->lost_since = since;
         sfs_scrub_forget(s->care);
+    }
     sfs_store_unlock(s);
     return sfs_refuse(info, err, "It could not be recorded: %s.", scalefs_error_text(err));
 }
@@ -104,24 +107,26 @@ static bool next_head(struct sfs_care *care, uint16_t *index)
     return more;
 }
 
-static void head_missed(struct sfs_care *care, uint16_t index)
+static void head_missed(struct sfs_care *care, uint16_t index, int why)
 {
     sfs_store_lock(care->s);
-    sfs_scrub_head_missed(care, index);
+    sfs_scrub_head_missed(care, index, why);
     sfs_store_unlock(care->s);
 }
 
-/* Of all members that are there and were not looked at yet. */
-static unsigned check_heads(struct sfs_care *care)
+/* Of all members that are there and were not looked at yet. NOMEM: there are more. */
+static int check_heads(struct sfs_care *care, unsigned *repairs)
 {
     struct sfs_store *s = care->s;
     uint16_t index;
     unsigned repaired = 0;
+    int err = SCALEFS_OK;
     bool rewrite = false;
-    for (unsigned i = 0; i < SFS_DISKS_MAX && next_head(care, &index); i++) {
+    for (unsigned i = 0; i < SFS_DISKS_MAX && err != SCALEFS_E_NOMEM && next_head(care, &index); i++) {
         struct sfs_head_report r;
-        if (sfs_member_check_head(s->pool, index, true, &r) != SCALEFS_OK) {
-            head_missed(care, index);
+        err = sfs_member_check_head(s->pool, index, true, &r);
+        if (err) {
+            head_missed(care, index, err);
             continue;
         }
         unsigned bad = r.labels_bad + r.records_bad + r.pages_bad;
@@ -138,7 +143,8 @@ static unsigned check_heads(struct sfs_care *care)
     }
     if (repaired)
         sfs_note_repair(s, repaired, 0);
-    return repaired;
+    *repairs += repaired;
+    return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
 }
 
 static int check_headers(struct scrub *x)
@@ -151,16 +157,17 @@ static int check_headers(struct scrub *x)
     const struct sfs_group *g = sfs_group_of(s->pool, x->g.group);
     bool fresh = g->fresh;
     sfs_store_unlock(s);
-    for (unsigned c = 0; c < (unsigned)x->g.k + x->g.m && !fresh; c++) {
-        int err = sfs_column_check_header(s->pool, &x->g, c);
-        if ((err != SCALEFS_E_CORRUPT && err != SCALEFS_E_IO) || sfs_care_mend_header(s, &x->g, c) != SCALEFS_OK)
+    int err = SCALEFS_OK;
+    for (unsigned c = 0; c < (unsigned)x->g.k + x->g.m && !fresh && err != SCALEFS_E_NOMEM; c++) {
+        err = sfs_column_check_header(s->pool, &x->g, c);
+        if ((err != SCALEFS_E_CORRUPT && err != SCALEFS_E_IO) || (err = sfs_care_mend_header(s, &x->g, c)) != SCALEFS_OK)
             continue;
         x->fix.repaired++;
         sfs_member_checksum_error(s->pool, x->g.columns[c].disk);
         sfs_note_repair(s, 1, 0);
     }
     sfs_care_release(s, &x->g);
-    return SCALEFS_OK;
+    return err == SCALEFS_E_NOMEM ? err : SCALEFS_OK;
 }
 
 static int fix_row(void *context, uint32_t row, uint32_t count)
@@ -236,9 +243,10 @@ static void finish(struct sfs_care *care)
         return;
     }
     if (r->id) {
+        uint64_t lost = sfs_care_lost_now(care, care->scrub.lost);
         sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "scrub is done: %llu repaired, %llu lost",
-                (unsigned long long)r->repaired, (unsigned long long)care->scrub.lost);
-        count_as_lost(s, care->scrub.lost, true);
+                (unsigned long long)r->repaired, (unsigned long long)lost);
+        count_as_lost(s, lost, true);
         sfs_care_lost_end(care);
         *r = (struct sfs_task_record){0};
     }
@@ -257,7 +265,7 @@ static bool wait_for_disks(struct sfs_care *care)
     if (first) {
         sfs_log(s->env, SFS_LOG_WARN, "care", SCALEFS_E_GONE, "scrub: %s", why);
         care->scrub.missing = true;
-        count_as_lost(s, care->scrub.lost, false);
+        count_as_lost(s, sfs_care_lost_now(care, care->scrub.lost), false);
     }
     sfs_store_unlock(s);
     if (first)
@@ -330,8 +338,13 @@ bool sfs_care_scrub_step(struct sfs_care *care)
     sfs_store_unlock(s);
     if (!runs)
         return false;
+    int err = SCALEFS_OK;
     if (!more || (r.group == 0 && r.row == 0 && r.bytes_done == 0))
-        x.fix.repaired += check_heads(care);
+        err = check_heads(care, &x.fix.repaired);
+    if (err) {
+        care->retry = true;
+        return false;
+    }
     if (!more) {
         if (wait_for_disks(care))
             return false;
@@ -340,8 +353,12 @@ bool sfs_care_scrub_step(struct sfs_care *care)
     }
     x.g = piece.g;
     uint32_t row = piece.row;
-    int err = read_piece(&x, &piece, &row);
-    uint64_t lost = sfs_care_count_lost(care);
+    uint64_t lost;
+    err = read_piece(&x, &piece, &row);
+    int unsure = sfs_care_count_lost(care, &lost);
+    if (!err && unsure == SCALEFS_E_NOMEM)
+        err = unsure;
+    piece.unread = x.fix.waits || x.fix.unsure || sfs_care_passes(unsure);
     if (!err)
         err = keep_place(care, &x, &piece, row, lost);
     if (err) {

@@ -119,6 +119,7 @@ bool sfs_scrub_next(struct sfs_care *care, struct sfs_scrub_piece *piece)
         p->group_lost = 0;
     piece->g = g->record;
     piece->live = g->count.live > 0;
+    piece->unread = false;
     piece->row = p->row;
     piece->there = is_there(pool, &g->record, &piece->comings);
     return true;
@@ -171,7 +172,7 @@ int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, ui
     struct sfs_pool *pool = care->s->pool;
     struct sfs_scrub *p = &care->scrub;
     uint64_t comings;
-    bool seen = is_there(pool, &piece->g, &comings) && piece->there && comings == piece->comings;
+    bool there = is_there(pool, &piece->g, &comings) && piece->there && comings == piece->comings, seen = there && !piece->unread;
     int err = !piece->missed && piece->live && !seen ? note_missed(care, piece) : SCALEFS_OK;
     if (err)
         return err;
@@ -194,7 +195,7 @@ int sfs_scrub_did(struct sfs_care *care, const struct sfs_scrub_piece *piece, ui
     pool->scrub.group = first ? first->group : p->group;
     pool->scrub.row = first || p->group_lost ? 0 : p->row;
     pool->scrub.lost = first ? first->lost_before : p->lost - p->group_lost;
-    return SCALEFS_OK;
+    return piece->missed && there && !seen ? SCALEFS_E_SUSPENDED : SCALEFS_OK;
 }
 
 /* --- heads --- */
@@ -218,10 +219,10 @@ bool sfs_scrub_next_head(struct sfs_care *care, uint16_t *index)
     return false;
 }
 
-void sfs_scrub_head_missed(struct sfs_care *care, uint16_t index)
+void sfs_scrub_head_missed(struct sfs_care *care, uint16_t index, int why)
 {
     const struct sfs_member *m = sfs_member_of(care->s->pool, index);
-    if (!m || m->disk)
+    if (!m || (m->disk && why != SCALEFS_E_NOMEM))
         return;
     unsigned i = (unsigned)(m - care->s->pool->members);
     care->scrub.heads[i / 64] &= ~(1ull << i % 64);

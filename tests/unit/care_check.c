@@ -484,7 +484,7 @@ static void greatest_id(struct world *w, void *arg)
     sfs_tx_extent_add(&tx, &piece, 1, e.raw);
     MUST(w, sfs_tx_commit(&tx));
     sfs_care_note_lost(s->care, e.place.group, e.place.offset, e.stored);
-    NEED_EQ(w, sfs_care_count_lost(s->care), 0);
+    NEED_EQ(w, count_of_lost(w, s), 0);
     sfs_tx_extent_ref(&tx, UINT64_MAX, -1, -(int64_t)e.raw);
     MUST(w, sfs_tx_commit(&tx));
     sfs_tx_deinit(&tx);

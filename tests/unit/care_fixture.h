@@ -176,6 +176,22 @@ static inline void take_care(struct world *w, struct sfs_store *s)
         NEED(w, ++steps < 10000);
 }
 
+/* Its right copy, as care would find it. */
+static inline int best_node(struct world *w, struct sfs_store *s, const struct sfs_row_image *im)
+{
+    int best;
+    MUST(w, sfs_care_best_node(s, im, &best));
+    return best;
+}
+
+/* Of what was noted. */
+static inline uint64_t count_of_lost(struct world *w, struct sfs_store *s)
+{
+    uint64_t lost;
+    MUST(w, sfs_care_count_lost(s->care, &lost));
+    return lost;
+}
+
 /* --- the judge --- */
 
 static inline void on_problem(void *context, const char *text)

@@ -99,9 +99,9 @@ static void older_nodes(struct world *w, void *arg)
         struct sfs_row_image im;
         make_older(w, s, g, row, 1);
         MUST(w, sfs_row_read(s->pool, group, row, 1, &im));
-        NEED_EQ(w, sfs_care_best_node(s, &im), 1);
+        NEED_EQ(w, best_node(w, s, &im), 1);
         memcpy(im.units[1], im.units[0], im.unit_bytes);
-        NEED_EQ(w, sfs_care_best_node(s, &im), -1);
+        NEED_EQ(w, best_node(w, s, &im), -1);
         sfs_row_image_free(s->pool, &im);
     }
     NEED(w, seen > 2);
@@ -198,7 +198,7 @@ static void dead_batches(struct world *w, void *arg)
                 MUST(w, sfs_care_fix_log(s->care, &r, &at, true, &fix));
             NEED(w, strict || !s->care->lost_count);
             noted += s->care->lost_count > 0;
-            NEED_EQ(w, sfs_care_count_lost(s->care), 0);
+            NEED_EQ(w, count_of_lost(w, s), 0);
         }
     }
     NEED(w, noted);

@@ -1,5 +1,6 @@
 /* Scrub repairs what redundancy can repair, everywhere, counts what is lost, and can be paused, stopped and resumed. */
 #include "care_fixture.h"
+#include "store/move.h"
 
 static void fill_pool(struct world *w, void *arg)
 {
@@ -424,6 +425,65 @@ static void make_full(struct sfs_store *s, struct sfs_disk_ops *ops, bool full)
     }
 }
 
+/* A scrub that could not be recorded is none: what is known to be lost is so since the one before. */
+static void begin_in_vain(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info;
+    struct sfs_disk_ops ops;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    take_care(w, s);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    take_care(w, s);
+    uint64_t lost = s->pool->config.extents_lost;
+    NEED(w, lost > 0 && sfs_care_lost_now(s->care, 0) == lost);
+    make_full(s, &ops, true);
+    NEED_EQ(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info), SCALEFS_E_BACKING_FULL);
+    make_full(s, &ops, false);
+    NEED_EQ(w, s->pool->scrub.id, 0);
+    NEED_EQ(w, sfs_care_lost_now(s->care, 0), lost);
+    sync_and_close(w, s);
+}
+
+/* What is lost moves on behind the place of the scrub that has found it, and is found again there. */
+static void move_and_scrub(struct world *w, void *arg)
+{
+    (void)arg;
+    struct scalefs_error_info info;
+    struct sfs_store *s = open_store(w, ALL_DISKS, false);
+    size_t moved = 0, all = 0;
+    take_care(w, s);
+    MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));
+    while (!sfs_care_lost_now(s->care, 0))
+        NEED(w, sfs_care_scrub_step(s->care) && s->pool->scrub.id);
+    for (uint32_t i = 0; i < s->care->scrub.group; i++) {
+        struct sfs_group *g = sfs_group_of(s->pool, i);
+        if (!g || g->record.class != SFS_CLASS_DATA)
+            continue;
+        sfs_group_evacuate(s, g);
+        MUST(w, sfs_move_stranded(s->care, i, &moved));
+        all += moved;
+    }
+    NEED(w, all > 0);
+    take_care(w, s);
+    NEED_EQ(w, s->pool->scrub.id, 0);
+    NEED_EQ(w, s->pool->config.extents_lost, s->care->lost_ids.count);
+    sync_and_close(w, s);
+}
+
+static void counts_each_extent_once(void)
+{
+    struct world w;
+    struct target t;
+    begin(&w, &t.content, 3);
+    live(&w, find_row, &t);
+    for (unsigned i = 0; i < 2; i++)
+        sim_disk_rot(sim_farm_disk(w.farm, t.disks[i]), t.offsets[i], t.unit);
+    live(&w, begin_in_vain, NULL);
+    live(&w, move_and_scrub, NULL);
+    world_deinit(&w);
+}
+
 /* Looks, while the checkpoint that fails is writing, at a row that it gave to a node. */
 struct looker {
     struct world *w;
@@ -454,7 +514,7 @@ static void look_at_a_new_place(void *arg)
     NEED(l->w, live == !full); /* a row that is being written is waited for */
     if (live) {
         MUST(l->w, sfs_row_read(l->s->pool, g.group, (uint32_t)key, 1, &im));
-        NEED(l->w, sfs_care_best_node(l->s, &im) >= 0);
+        NEED(l->w, best_node(l->w, l->s, &im) >= 0);
         sfs_row_image_free(l->s->pool, &im);
         sfs_care_unpin(l->s, &g, (uint32_t)key);
     }
@@ -791,6 +851,7 @@ int main(int argc, char **argv)
     RUN(repairs_unreadable_sectors);
     RUN(counts_what_is_lost);
     RUN(counts_nothing_twice);
+    RUN(counts_each_extent_once);
     RUN(reads_what_was_absent);
     RUN(a_damaged_label_is_mended_at_opening);
     RUN(pauses_and_goes_on_after_an_opening);

@@ -174,8 +174,8 @@ static void move_noted(struct world *w, void *arg)
         row++;
     uint64_t before = live_in(s, &g), live = states[row].live;
     sfs_free(w->env, states);
-    sfs_away_note(s, &g, row);
-    sfs_away_note(s, &g, row);
+    MUST(w, sfs_away_note(s, &g, row));
+    MUST(w, sfs_away_note(s, &g, row));
     NEED_EQ(w, s->away_count, 1);
     NEED(w, sfs_away_next(s, &next) && next.generation == g.generation);
     MUST(w, sfs_away_move(s, &g));
@@ -187,7 +187,7 @@ static void move_noted(struct world *w, void *arg)
     sfs_free(w->env, states);
     /* Of a log all of it, when nobody writes it any more. */
     NEED(w, find(s, SFS_CLASS_LANDING, &g));
-    sfs_away_note(s, &g, 0);
+    MUST(w, sfs_away_note(s, &g, 0));
     struct sfs_group *log = sfs_group_of(s->pool, g.group);
     log->in_flight++;
     NEED_EQ(w, sfs_away_move(s, &g), SCALEFS_E_BUSY);
@@ -198,7 +198,7 @@ static void move_noted(struct world *w, void *arg)
     NEED_EQ(w, s->away_count, 0);
     /* What was noted of a group that is gone is forgotten. */
     g.generation = UINT64_MAX;
-    sfs_away_note(s, &g, 0);
+    MUST(w, sfs_away_note(s, &g, 0));
     NEED(w, !sfs_away_next(s, &next));
     NEED_EQ(w, s->away_count, 0);
     end(w, s, c);
