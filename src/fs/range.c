@@ -137,10 +137,18 @@ static int file_check(const struct sfs_inode *inode)
     return SCALEFS_OK;
 }
 
-/* [from, to) becomes a hole; flush and lock held, nothing is being flushed. What memory has goes
- * after what the tree has: when a transaction is refused, nothing older shows. */
-static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint64_t to)
+/* Is there data in memory, below `to`, behind the size on disk? It must come with that or before it (invariant 1). */
+static bool is_ahead(const struct sfs_inode *inode, uint64_t to)
 {
+    size_t i = sfs_fs_segs_find(&inode->dirty, inode->disk_size);
+    return inode->disk_size < to && i < inode->dirty.count && inode->dirty.list[i].offset < to;
+}
+
+/* [from, to) becomes a hole, and the file at least `size` long with the last of it; flush and lock held, nothing is being flushed. What
+ * memory has goes after what the tree has: when a transaction is refused, nothing older shows. */
+static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint64_t to, uint64_t size)
+{
+    const uint64_t begin = from;
     int err = SCALEFS_OK;
     while (!err && from < to) {
         struct sfs_tx tx;
@@ -154,8 +162,16 @@ static int punch(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t from, uint
         struct sfs_inode_value value = inode->value;
         value.allocated -= cut.bytes < value.allocated ? cut.bytes : value.allocated;
         touch(fs, &value);
+        uint64_t disk_size = inode->disk_size;
+        if (upto >= to && value.size < size) {
+            value.size = size;
+            if (!is_ahead(inode, begin))
+                inode->disk_size = size;
+        }
         if (!err)
             err = sfs_fs_commit_value(fs, &tx, inode, &value);
+        if (err)
+            inode->disk_size = disk_size;
         sfs_tx_deinit(&tx);
         if (!err) {
             sfs_fs_halves_note(fs, inode->ino, &cut);
@@ -176,7 +192,7 @@ static int fallocate_locked(struct sfs_fs *fs, struct sfs_inode *inode, unsigned
     if (!err)
         err = finish_cut(fs, inode);
     if (!err && flags & (SCALEFS_FALLOC_PUNCH_HOLE | SCALEFS_FALLOC_ZERO_RANGE))
-        err = punch(fs, inode, offset, offset + len);
+        err = punch(fs, inode, offset, offset + len, flags & SCALEFS_FALLOC_KEEP_SIZE ? 0 : offset + len);
     if (err || flags & SCALEFS_FALLOC_KEEP_SIZE || offset + len <= inode->value.size)
         return err;
     struct sfs_inode_value value = inode->value;

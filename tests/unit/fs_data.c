@@ -26,6 +26,31 @@ static int resize(struct fixture *f, uint64_t ino, uint64_t size)
     return sfs_fs_setattr(f->fs, ino, &set, SCALEFS_SET_SIZE, &a);
 }
 
+/* Zeros that make the file longer come with its new size, in one transaction, unless data in memory has to come before it. */
+static void zeros_come_with_the_size(void)
+{
+    for (unsigned synced = 0; synced < 2; synced++) {
+        struct fixture f;
+        fixture_begin(&f, NULL);
+        uint64_t file = make_file(&f, ROOT, "file");
+        uint8_t *p = pattern(3000), zeros[4000] = {0};
+        CHECK_OK(sfs_fs_write(f.fs, file, 0, p, 3000));
+        CHECK_OK(synced ? sfs_fs_sync(f.fs) : SCALEFS_OK);
+        fake_store_fail_tx(f.store, 2, 1, SCALEFS_E_NOSPC);
+        CHECK_OK(sfs_fs_fallocate(f.fs, file, SCALEFS_FALLOC_ZERO_RANGE, 1000, 4000));
+        fake_store_fail_tx(f.store, 0, 0, SCALEFS_OK);
+        CHECK_EQ(attr_of(&f, file).size, 5000);
+        reads(&f, file, 0, p, 1000);
+        reads(&f, file, 1000, zeros, 4000);
+        fixture_reopen(&f);
+        CHECK_EQ(attr_of(&f, file).size, 5000);
+        reads(&f, file, 0, p, 1000);
+        reads(&f, file, 1000, zeros, 4000);
+        free(p);
+        fixture_end(&f);
+    }
+}
+
 static void written_and_read(void)
 {
     struct fixture f;
@@ -749,6 +774,7 @@ int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(written_and_read);
+    RUN(zeros_come_with_the_size);
     RUN(scattered_writes_are_joined);
     RUN(many_small_files_share_a_batch);
     RUN(memory_is_bounded);
