@@ -466,8 +466,10 @@ static int drop(struct sfs_care *care, uint16_t index)
     sfs_member_drop(s->pool, index);
     sfs_member_joined(s->pool, heir_index);
     sfs_store_unlock(s);
-    sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "disk %u holds nothing any more and has left the pool", index);
-    return sfs_checkpoint(s, false, false, true);
+    err = sfs_checkpoint(s, false, false, true);
+    if (!err) /* else it has left with the next one; after a cut before that it leaves again */
+        sfs_log(s->env, SFS_LOG_INFO, "care", SCALEFS_OK, "disk %u holds nothing any more and has left the pool", index);
+    return err;
 }
 
 static void block(struct sfs_care *care, uint16_t index, int err)
