@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define COPY_FIRST (128u << 10) /* so much is copied before the file is locked */
+
 struct reading {
     struct sfs_fs *fs;
     const struct sfs_inode *inode;
@@ -158,9 +160,9 @@ int sfs_fs_reserve(struct sfs_fs *fs, uint64_t bytes)
     return err ? err : sfs_store_reserve(fs->store, bytes);
 }
 
-/* Locked for writing. `append`: *offset is set to the end. */
+/* Locked for writing. `append`: *offset is set to the end. `copied`: the data, where they were copied before. */
 static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, uint64_t *offset,
-                     const uint8_t *data, size_t len)
+                     const uint8_t *data, size_t len, struct sfs_segs *copied)
 {
     struct sfs_inode_value *v = &inode->value;
     if (inode->gone)
@@ -175,7 +177,8 @@ static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, ui
         return SCALEFS_E_FBIG;
     if (!len)
         return SCALEFS_OK;
-    int err = sfs_fs_segs_write(fs->env, &inode->dirty, *offset, data, len);
+    int err = copied->count ? sfs_fs_segs_join(fs->env, &inode->dirty, copied)
+                            : sfs_fs_segs_write(fs->env, &inode->dirty, *offset, data, len);
     if (err) { /* nothing is dirty behind the end */
         sfs_fs_segs_cut(fs->env, &inode->dirty, v->size, UINT64_MAX);
         return err;
@@ -199,11 +202,16 @@ static int write_piece(struct sfs_fs *fs, struct sfs_inode *inode, bool append, 
         sfs_fs_uncharge(fs, charge);
         return err;
     }
+    /* So that the next one need not wait for the copying. Where there is no memory it is tried below. */
+    struct sfs_segs copied = {0};
+    if (len >= COPY_FIRST && !append && sfs_fs_segs_write(fs->env, &copied, *offset, data, len))
+        sfs_fs_segs_clear(fs->env, &copied);
     sfs_rwlock_write(&inode->lock);
     inode->reserved += len;
-    err = take_data(fs, inode, append, offset, data, len);
+    err = take_data(fs, inode, append, offset, data, len, &copied);
     sfs_fs_account(fs, inode, charge);
     sfs_rwlock_write_done(&inode->lock);
+    sfs_fs_segs_clear(fs->env, &copied);
     return err;
 }
 

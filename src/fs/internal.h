@@ -63,6 +63,9 @@ size_t sfs_fs_segs_find(const struct sfs_segs *s, uint64_t offset);
 /* Overwrites and adds. NOMEM: a first part may have been taken. */
 int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
                       size_t len);
+/* The same with all that `from` has. Where nothing is in the way its segments are taken as they are; what
+ * is left in `from` is the caller's to clear. */
+int sfs_fs_segs_join(struct sfs_env *env, struct sfs_segs *s, struct sfs_segs *from);
 /* Adds only where there is nothing: what is there is newer. */
 int sfs_fs_segs_under(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
                       size_t len);

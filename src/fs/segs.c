@@ -41,11 +41,11 @@ size_t sfs_fs_segs_find(const struct sfs_segs *s, uint64_t offset)
     return low;
 }
 
-static int make_room(struct sfs_env *env, struct sfs_segs *s)
+static int make_room(struct sfs_env *env, struct sfs_segs *s, size_t need)
 {
-    if (s->count < s->room)
+    if (need <= s->room)
         return SCALEFS_OK;
-    size_t room = s->room ? s->room * 2 : 4;
+    size_t room = s->room * 2 > need ? s->room * 2 : need + 3;
     struct sfs_seg *list = sfs_realloc(env, s->list, s->count * sizeof *list, room * sizeof *list);
     if (!list)
         return SCALEFS_E_NOMEM;
@@ -57,7 +57,7 @@ static int make_room(struct sfs_env *env, struct sfs_segs *s)
 static int insert(struct sfs_env *env, struct sfs_segs *s, size_t at, uint64_t offset,
                   const uint8_t *data, uint32_t len)
 {
-    int err = make_room(env, s);
+    int err = make_room(env, s, s->count + 1);
     if (err)
         return err;
     uint8_t *copy = sfs_alloc(env, len);
@@ -129,6 +129,37 @@ int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, 
                       size_t len)
 {
     return put(env, s, offset, data, len, true);
+}
+
+static int copy_all(struct sfs_env *env, struct sfs_segs *s, const struct sfs_segs *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct sfs_seg *seg = &from->list[i];
+        int err = put(env, s, seg->offset, seg->data, seg->len, true);
+        if (err)
+            return err;
+    }
+    return SCALEFS_OK;
+}
+
+int sfs_fs_segs_join(struct sfs_env *env, struct sfs_segs *s, struct sfs_segs *from)
+{
+    if (!from->count)
+        return SCALEFS_OK;
+    size_t at = sfs_fs_segs_find(s, from->list[0].offset);
+    if (at < s->count && s->list[at].offset < sfs_fs_segs_end(from))
+        return copy_all(env, s, from);
+    int err = make_room(env, s, s->count + from->count);
+    if (err)
+        return err;
+    memmove(&s->list[at + from->count], &s->list[at], (s->count - at) * sizeof *s->list);
+    memcpy(&s->list[at], from->list, from->count * sizeof *s->list);
+    s->count += from->count;
+    s->bytes += from->bytes;
+    s->memory += from->memory;
+    from->count = 0;
+    from->bytes = from->memory = 0;
+    return SCALEFS_OK;
 }
 
 int sfs_fs_segs_under(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,

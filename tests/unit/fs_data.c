@@ -369,6 +369,50 @@ static void holes_and_seeking(void)
     }
 }
 
+/* --- large writes ------------------------------------------------------------------------------------------------------- */
+
+enum { LARGE_FILE = 6 << 20 };
+
+/* They are copied before the file is locked, and put beside, between and over small ones, with holes and ends cut into them. */
+static void large_writes_over_and_beside(void)
+{
+    struct fixture f;
+    fixture_begin(&f, NULL);
+    uint64_t file = make_file(&f, ROOT, "a");
+    uint8_t *model = calloc(1, LARGE_FILE), *data = malloc(LARGE_FILE);
+    size_t size = 0;
+    for (unsigned i = 0; i < 150; i++) {
+        size_t len = test_below(3) ? (1u << 20) - test_below(3) * test_below(400000) : 1 + test_below(30000);
+        size_t at = test_below(4) ? test_below(6) * (1u << 20) + test_below(2) * test_below(300000) : size, most = LARGE_FILE - len;
+        unsigned what = test_below(8);
+        at = at < most ? at : most;
+        if (what == 0) {
+            struct scalefs_attr set = {.size = test_below(LARGE_FILE)}, a;
+            CHECK_OK(sfs_fs_setattr(f.fs, file, &set, SCALEFS_SET_SIZE, &a));
+            memset(model + set.size, 0, LARGE_FILE - set.size);
+            size = set.size;
+        } else if (what == 1) {
+            CHECK_OK(sfs_fs_fallocate(f.fs, file, SCALEFS_FALLOC_PUNCH_HOLE | SCALEFS_FALLOC_KEEP_SIZE, at, len));
+            memset(model + at, 0, len);
+        } else {
+            test_fill(data, len);
+            memcpy(model + at, data, len);
+            CHECK_OK(sfs_fs_write(f.fs, file, at, data, len));
+            size = at + len > size ? at + len : size;
+        }
+        if (!test_below(10))
+            CHECK_OK(sfs_fs_fsync(f.fs, file));
+        if (!test_below(20))
+            fixture_reopen(&f);
+        CHECK_EQ(attr_of(&f, file).size, size);
+        reads(&f, file, 0, model, size);
+    }
+    fixture_check(&f);
+    free(data);
+    free(model);
+    fixture_end(&f);
+}
+
 /* --- clones ------------------------------------------------------------------------------------------------------------ */
 
 static void cloned(void)
@@ -791,6 +835,7 @@ int main(int argc, char **argv)
     RUN(failed_writing_loses_nothing);
     RUN(newer_data_wins);
     RUN(the_size_of_a_first_part);
+    RUN(large_writes_over_and_beside);
     RUN(a_full_store_refuses_at_the_write);
     RUN(read_only);
     RUN(extended_attributes);
