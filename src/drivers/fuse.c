@@ -36,6 +36,9 @@
 #define PR_SET_IO_FLUSHER 57
 #endif
 #define READ_AHEAD_KIB 4096u
+/* The kernel lets a FUSE mount hold a hundredth of what it lets others: whoever writes a large file was made to sleep, a few
+ * milliseconds each time, while the server had too little to do. Twice what is under way in requests. */
+#define WRITE_BEHIND_BYTES ((uint64_t)128 << 20)
 
 /* One mount: what fuse.c needs beyond struct driver. */
 struct server {
@@ -282,8 +285,10 @@ static bool answer(int *parent_fd, const struct scalefs_error_info *info)
 static void mount_is_ready(struct server *s, int *answer_fd)
 {
     s->ready = true;
-    if (sfs_drivers_place_device(s->mountpoint, &s->device))
+    if (sfs_drivers_place_device(s->mountpoint, &s->device)) {
         sfs_drivers_place_read_ahead(s->device, READ_AHEAD_KIB);
+        sfs_drivers_place_write_behind(s->device, WRITE_BEHIND_BYTES);
+    }
     const struct scalefs_error_info fine = {.error = SCALEFS_OK};
     if (!answer(answer_fd, &fine)) /* whoever asked was interrupted, so it did not want the mount */
         post(s->unmount_fd);

@@ -202,14 +202,37 @@ int sfs_drivers_place_remount(const char *path, unsigned long flags)
     return mount(NULL, path, NULL, MS_REMOUNT | flags, NULL) ? errno : 0;
 }
 
-void sfs_drivers_place_read_ahead(dev_t device, unsigned kib)
+static void bdi_path(dev_t device, const char *name, char *path, size_t size)
 {
-    char path[128], value[16];
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(device), minor(device));
+    snprintf(path, size, "/sys/class/bdi/%u:%u/%s", major(device), minor(device), name);
+}
+
+static void bdi_write(dev_t device, const char *name, uint64_t value)
+{
+    char path[128], text[24];
+    bdi_path(device, name, path, sizeof path);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    int len = snprintf(value, sizeof value, "%u", kib);
-    (void)!write(fd, value, (size_t)len);
+    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    (void)!write(fd, text, (size_t)len);
     close(fd);
+}
+
+void sfs_drivers_place_read_ahead(dev_t device, unsigned kib)
+{
+    bdi_write(device, "read_ahead_kb", kib);
+}
+
+void sfs_drivers_place_write_behind(dev_t device, uint64_t bytes)
+{
+    char path[128];
+    unsigned long long now = 0;
+    bdi_path(device, "max_bytes", path, sizeof path);
+    FILE *f = fopen(path, "re");
+    bool less = f && fscanf(f, "%llu", &now) == 1 && now < bytes;
+    if (f)
+        fclose(f);
+    if (less)
+        bdi_write(device, "max_bytes", bytes);
 }

@@ -3,6 +3,7 @@
 #define SFS_DRIVERS_PLACE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "scalefs/error.h"
@@ -22,5 +23,8 @@ int sfs_drivers_place_unmount(const char *path, bool detach);
 int sfs_drivers_place_remount(const char *path, unsigned long flags);
 /* Lets the kernel read ahead so much on this mount; root's to say, ignored otherwise. */
 void sfs_drivers_place_read_ahead(dev_t device, unsigned kib);
+/* Lets it hold at least so much that is not written yet; root's to say, and ignored by kernels before 6.2 and those with too
+ * little memory. */
+void sfs_drivers_place_write_behind(dev_t device, uint64_t bytes);
 
 #endif

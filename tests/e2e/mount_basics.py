@@ -175,6 +175,22 @@ def options():
     equal(POOL.mounted(), False)
 
 
+def write_behind():
+    """The kernel may hold more that is not written yet than it lets FUSE mounts usually."""
+    POOL.mount()
+    device = os.stat(POOL.mount_point).st_dev
+    path = f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/max_bytes"
+    with open("/proc/meminfo", encoding="ascii") as f:
+        available = next(int(line.split()[1]) * 1024 for line in f if line.startswith("MemAvailable"))
+    with open("/proc/sys/vm/dirty_ratio", encoding="ascii") as f:
+        limit = available * int(f.read()) // 100
+    if os.geteuid() == 0 and os.path.exists(path) and limit > 512 * MIB:
+        with open(path, encoding="ascii") as f:
+            found = int(f.read())
+        equal(found > 100 * MIB, True, f"{found} bytes")
+    POOL.unmount()
+
+
 def foreground():
     p = subprocess.Popen([SCALEFS, "mount", POOL.name, POOL.mount_point, "--foreground"],
                          env=dict(os.environ, SCALEFS_PATH=POOL.folder), stderr=subprocess.PIPE, text=True)
@@ -280,8 +296,8 @@ def main():
         finish()
     POOL = Pool("basics", [96 * MIB] * 2, failover=1)
     wanted = sys.argv[1:]
-    for c in (survives_remounting, plain_umount, busy_unmount, signals, interrupted_while_mounting, killed, read_only, options, foreground,
-              helpers, twice, ordinary_user):
+    for c in (survives_remounting, plain_umount, busy_unmount, signals, interrupted_while_mounting, killed, read_only, options, write_behind,
+              foreground, helpers, twice, ordinary_user):
         if not wanted or c.__name__ in wanted:
             case(c)
         if POOL.mounted():
