@@ -23,17 +23,18 @@ GROUP = "/sys/fs/cgroup/blkio"
 class Change:
     """What is measured: `disks` of which `failover` may fail, data in k + m (what `optimize` makes of it) here, in `profile` there."""
 
-    def __init__(self, profile, disks, km, optimize, verb, read, written, goal):
+    def __init__(self, profile, disks, km, optimize, verb, read, written, goal, after=None):
         self.profile, self.disks, self.k, self.failover, self.optimize = profile, disks, km[0], km[1], optimize
         self.verb = verb
+        self.after = after or km
         self.least = (read, written)  # per live byte
         self.goal = goal  # our speed by btrfs's
 
     def mib(self, size, percent):
         """So much of the room is filled that there is all the time; where a disk goes both have to find room on those that stay."""
-        k = self.k - 1 if self.verb == "remove" and self.k + self.failover == self.disks and self.k > 1 else self.k
         disks = self.disks - (self.verb in ("remove", "rebuild"))
-        return int(size * disks / MIB * k / (k + self.failover) * percent / 100)
+        share = min(k / (k + m) for k, m in ((self.k, self.failover), self.after))
+        return int(size * disks / MIB * share * percent / 100)
 
 
 NARROW, WIDE, CONVERT = 3, 1.2, 1.5
@@ -45,15 +46,15 @@ CHANGES = {
     "remove, 3+1 on 6": Change("raid5", 6, (3, 1), 33, "remove", 2 / 9, 2 / 9, NARROW),
     "remove, 2+2 on 6": Change("raid6", 6, (2, 2), 50, "remove", 1 / 3, 1 / 3, NARROW),
     "remove, copies on 4": Change("raid1", 4, (1, 1), 100, "remove", 1 / 2, 1 / 2, WIDE),
-    "remove, 3+1 on 4 to 2+1": Change("raid5", 4, (3, 1), 0, "remove", 1, 3 / 2, WIDE),
+    "remove, 3+1 on 4 to 2+1": Change("raid5", 4, (3, 1), 0, "remove", 1, 3 / 2, WIDE, after=(2, 1)),
     "add + re-spread, 3+1 on 6": Change("raid5", 6, (3, 1), 33, "add", 4 / 21, 4 / 21, NARROW),
     "add + re-spread, copies on 4": Change("raid1", 4, (1, 1), 100, "add", 2 / 5, 2 / 5, NARROW),
     "add + re-spread, 3+1 to 4+1": Change("raid5", 4, (3, 1), 0, "add", 1, 5 / 4, WIDE),
     "copies to 3+1": Change("raid1", 4, (1, 1), 100, "raid5", 1, 4 / 3, CONVERT),
-    "3+1 to copies": Change("raid5", 4, (3, 1), 0, "raid1", 1, 2, CONVERT),
-    "3+1 to 2+2": Change("raid5", 4, (3, 1), 0, "raid6", 1, 2, CONVERT),
-    "2+1 to 2+2 on 4": Change("raid5", 4, (2, 1), 50, "raid6", 1, 1 / 2, CONVERT),
-    "3+1 to 3+2 on 6": Change("raid5", 6, (3, 1), 33, "raid6", 1, 1 / 3, CONVERT),
+    "3+1 to copies": Change("raid5", 4, (3, 1), 0, "raid1", 1, 2, CONVERT, after=(1, 1)),
+    "3+1 to 2+2": Change("raid5", 4, (3, 1), 0, "raid6", 1, 2, CONVERT, after=(2, 2)),
+    "2+1 to 2+2 on 4": Change("raid5", 4, (2, 1), 50, "raid6", 1, 1 / 2, CONVERT, after=(2, 2)),
+    "3+1 to 3+2 on 6": Change("raid5", 6, (3, 1), 33, "raid6", 1, 1 / 3, CONVERT, after=(3, 2)),
     "2+2 to 2+1 on 4": Change("raid6", 4, (2, 2), 50, "raid6to5", 0, 0, CONVERT),
 }
 
