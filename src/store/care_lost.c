@@ -27,47 +27,15 @@ void sfs_care_note_lost(struct sfs_care *care, uint32_t group, uint64_t offset, 
     sfs_store_unlock(s);
 }
 
-static bool in_ranges(const struct sfs_care *care, const struct sfs_extent *e)
+static bool in_ranges(const void *context, const struct sfs_extent *e)
 {
+    const struct sfs_care *care = context;
     for (size_t i = 0; i < care->lost_count; i++) {
         const struct sfs_care_range *r = &care->lost[i];
         if (r->group == e->place.group && e->place.offset < r->offset + r->length && r->offset < e->place.offset + e->stored)
             return true;
     }
     return false;
-}
-
-/* The next extent in the ranges with an id of at least *from. NOENT: no more; CHANGED: call again. */
-static int next_in_ranges(struct sfs_care *care, uint64_t *from, uint64_t *id, struct sfs_extent *e)
-{
-    struct sfs_store *s = care->s;
-    struct sfs_need need;
-    sfs_need_init(&need);
-    sfs_store_lock(s);
-    int err = SCALEFS_E_CHANGED;
-    for (unsigned looked = 0; looked < 1024; looked++) { /* the lock is not held for longer at a time */
-        struct sfs_key found;
-        const uint8_t *v;
-        uint32_t len;
-        int r = sfs_btree_ceil(s, &need, SFS_TREE_EXTENT_MAP, (struct sfs_key){*from, 0, 0}, &found, &v, &len);
-        if (r == SCALEFS_E_NEED_NODE && (r = sfs_need_load(s, &need)) == SCALEFS_OK)
-            continue;
-        if (!r)
-            r = sfs_extent_decode(v, len, e);
-        if (r || found.a == UINT64_MAX) { /* no extent has that id; what comes after it would be the first again */
-            err = r ? r : SCALEFS_E_NOENT;
-            break;
-        }
-        *from = found.a + 1;
-        if (in_ranges(care, e)) {
-            *id = found.a;
-            err = SCALEFS_OK;
-            break;
-        }
-    }
-    sfs_need_done(s, &need);
-    sfs_store_unlock(s);
-    return err;
 }
 
 /* --- nodes --- */
@@ -367,7 +335,7 @@ static int look_for_lost(struct sfs_care *care, bool quiet, uint64_t *lost)
     }
     while (care->lost_count) {
         struct sfs_extent e;
-        int err = next_in_ranges(care, &from, &id, &e);
+        int err = sfs_extents_next(s, &from, in_ranges, care, &id, &e);
         if (err == SCALEFS_E_CHANGED && !sfs_care_stops(care))
             continue;
         if (err) {

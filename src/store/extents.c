@@ -29,6 +29,38 @@ int sfs_extent_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e)
     return err;
 }
 
+int sfs_extents_next(struct sfs_store *s, uint64_t *from, bool (*wanted)(const void *context, const struct sfs_extent *e),
+                     const void *context, uint64_t *id, struct sfs_extent *e)
+{
+    struct sfs_need need;
+    sfs_need_init(&need);
+    sfs_store_lock(s);
+    int err = SCALEFS_E_CHANGED;
+    for (unsigned looked = 0; looked < 1024; looked++) { /* the lock is not held for longer at a time */
+        struct sfs_key found;
+        const uint8_t *v;
+        uint32_t len;
+        int r = sfs_btree_ceil(s, &need, SFS_TREE_EXTENT_MAP, map_key(*from), &found, &v, &len);
+        if (r == SCALEFS_E_NEED_NODE && (r = sfs_need_load(s, &need)) == SCALEFS_OK)
+            continue;
+        if (!r)
+            r = sfs_extent_decode(v, len, e);
+        if (r || found.a == UINT64_MAX) { /* no extent has that id; what comes after it would be the first again */
+            err = r ? r : SCALEFS_E_NOENT;
+            break;
+        }
+        *from = found.a + 1;
+        if (wanted(context, e)) {
+            *id = found.a;
+            err = SCALEFS_OK;
+            break;
+        }
+    }
+    sfs_need_done(s, &need);
+    sfs_store_unlock(s);
+    return err;
+}
+
 void sfs_extents_put(struct sfs_store *s, uint64_t id, const struct sfs_extent *e)
 {
     uint8_t v[SFS_EXTENT_VALUE_MAX];

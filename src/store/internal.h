@@ -219,6 +219,9 @@ uint8_t *sfs_btree_edit(struct sfs_store *s, uint32_t tree, struct sfs_key key, 
 /* --- extents.c: extent map and space tree; all locked --- */
 int sfs_extents_get(struct sfs_store *s, struct sfs_need *need, uint64_t id, struct sfs_extent *e);
 int sfs_extent_lookup(struct sfs_store *s, uint64_t id, struct sfs_extent *e); /* the same, reading what it needs. unlocked */
+/* Goes through the map from id *from on to the next extent that is wanted; *from moves on. NOENT: no more; CHANGED: call again. unlocked */
+int sfs_extents_next(struct sfs_store *s, uint64_t *from, bool (*wanted)(const void *context, const struct sfs_extent *e),
+                     const void *context, uint64_t *id, struct sfs_extent *e);
 /* Is everything there to change the live bytes of the row that holds this place? */
 int sfs_space_ready(struct sfs_store *s, struct sfs_need *need, struct sfs_place place);
 /* After ready: is so much said to live there? When not, the counters are wrong. */

@@ -438,36 +438,9 @@ int sfs_move_rows(struct sfs_store *s, uint32_t group, const uint32_t *rows, siz
     return sfs_move_rows_of(s, &list, 1, tail, moved);
 }
 
-/* The next extent of data in the group with an id of at least *from. NOENT: no more; CHANGED: call again. */
-static int next_in_group(struct sfs_store *s, uint32_t group, uint64_t *from, struct moving *found)
+static bool is_data_in(const void *group, const struct sfs_extent *e)
 {
-    struct sfs_need need;
-    sfs_need_init(&need);
-    sfs_store_lock(s);
-    int err = SCALEFS_E_CHANGED;
-    for (unsigned looked = 0; looked < 1024; looked++) { /* the lock is not held for longer at a time */
-        struct sfs_key key;
-        const uint8_t *v;
-        uint32_t len;
-        int r = sfs_btree_ceil(s, &need, SFS_TREE_EXTENT_MAP, (struct sfs_key){*from, 0, 0}, &key, &v, &len);
-        if (r == SCALEFS_E_NEED_NODE && (r = sfs_need_load(s, &need)) == SCALEFS_OK)
-            continue;
-        if (!r)
-            r = sfs_extent_decode(v, len, &found->from);
-        if (r || key.a == UINT64_MAX) {
-            err = r ? r : SCALEFS_E_NOENT;
-            break;
-        }
-        *from = key.a + 1;
-        found->id = key.a;
-        if (found->from.kind == 0 && found->from.place.group == group) {
-            err = SCALEFS_OK;
-            break;
-        }
-    }
-    sfs_need_done(s, &need);
-    sfs_store_unlock(s);
-    return err;
+    return e->kind == 0 && e->place.group == *(const uint32_t *)group;
 }
 
 int sfs_move_stranded(struct sfs_care *care, uint32_t group, size_t *moved)
@@ -488,7 +461,7 @@ int sfs_move_stranded(struct sfs_care *care, uint32_t group, size_t *moved)
             struct moving next = {.bytes = NULL};
             err = sfs_care_halts(care) ? SCALEFS_E_CANCELED
                                        : sfs_vec_reserve(s->env, &m.found, &m.found_cap, m.found_count + 1, sizeof *m.found);
-            found = err ? SCALEFS_E_CANCELED : next_in_group(s, group, &from, &next);
+            found = err ? SCALEFS_E_CANCELED : sfs_extents_next(s, &from, is_data_in, &group, &next.id, &next.from);
             if (found)
                 continue;
             m.found[m.found_count++] = next;
