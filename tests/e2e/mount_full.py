@@ -199,33 +199,54 @@ def accepted_is_kept(sizes, failover):
         pool.destroy()
 
 
-def full_of_names():
-    """Where names and links have taken all room for metadata, those that were accepted can be made durable, and what exists can
-    still be renamed and changed."""
-    pool = Pool("names", [64 * MIB, 64 * MIB], 1)
+def full_of(kind):
+    """Filled by what is small: whatever has taken all room, what was accepted can be made durable; what exists can be renamed, also to
+    longer names, changed, and deleted at once, without anything else being deleted first."""
+    pool = Pool(f"full_of_{kind}", [40 * MIB, 40 * MIB], 1)
+    make = {
+        "links": lambda path, n: os.symlink("x" * 4000, path),
+        "xattrs": lambda path, n: (write_file(path, b""), os.setxattr(path, "user.x", noise(3000, n))),
+    }[kind]
+
+    def write_file(path, content):
+        with open(path, "xb") as f:
+            f.write(content)
+
     try:
         pool.mount()
         number = 0
         try:
             while True:
-                os.symlink("x" * 4000, pool.path(f"link{number}"))
+                os.makedirs(pool.path(f"d{number // 1000}"), exist_ok=True)
+                make(pool.path(f"d{number // 1000}/a{number}"), number)
                 number += 1
         except OSError as e:
             equal(errno.errorcode[e.errno], "ENOSPC", "how a full pool says so")
-        note(f"{number} links")
+        note(f"{number} {kind}")
         pool.sync()
-        for n in range(0, 600, 3):
-            os.rename(pool.path(f"link{n}"), pool.path(f"Link{n}"))
-            os.lchown(pool.path(f"Link{n}"), 1, 1)
-            os.rename(pool.path(f"link{n + 1}"), pool.path(f"link{n + 2}"))
+        for n in range(0, 600, 6):
+            one, other, third = (pool.path(f"d0/a{n + i}") for i in range(3))
+            os.rename(one, pool.path(f"d0/{'long' * 50}{n}"))
+            os.lchown(other, 1, 1)
+            os.rename(other, pool.path(f"b{n}"))
+            if kind == "xattrs":
+                os.removexattr(third, "user.x")
+            os.unlink(third)
+            if n % 60 == 0:
+                pool.sync()
         pool.unmount()
         pool.check()
         pool.mount()
-        names = set(os.listdir(pool.mount_point))
-        equal(len(names), number - 200, "names")
-        equal({f"Link{n}" for n in range(0, 600, 3)} <= names, True, "the new names are there")
-        for name in names:
-            os.unlink(pool.path(name))
+        names = {name for _, _, files in os.walk(pool.mount_point) for name in files}
+        new = {f"b{n}" for n in range(0, 600, 6)} | {f"{'long' * 50}{n}" for n in range(0, 600, 6)}
+        equal(new <= names, True, "the new names are there")
+        equal(any(f"a{n + i}" in names for n in range(0, 600, 6) for i in range(3)), False, "the old ones are not")
+        for folder, folders, files in os.walk(pool.mount_point, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(folder, name))
+            for name in folders:
+                os.rmdir(os.path.join(folder, name))
+        equal(os.listdir(pool.mount_point), [], "what is left")
         pool.unmount()
         pool.check()
     finally:
@@ -243,7 +264,8 @@ def main():
         finish()
     case(accepted_is_kept, [96 * MIB], 0, timeout=120, name="accepted_is_kept_on_1_disk")
     case(accepted_is_kept, [96 * MIB, 128 * MIB, 192 * MIB], 1, timeout=120, name="accepted_is_kept_on_3_disks")
-    case(full_of_names, timeout=120)
+    for kind in ("links", "xattrs"):
+        case(full_of, kind, timeout=120, name=f"full_of_{kind}")
     first = int(os.environ.get("E2E_SEED", "1"))
     for seed in range(first, first + int(os.environ.get("E2E_ROUNDS", "5"))):
         r = random.Random(seed)
