@@ -92,14 +92,23 @@ static bool serves_nodes(const struct sfs_member *m)
     return m->used && m->disk && !m->unnamed && m->record.wish == SFS_WISH_LEAVE;
 }
 
-static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, bool leaving, uint8_t log2,
+/* What is free on it and is not meant for what is going to change. */
+static uint64_t left_to_writers(const struct sfs_pool *pool, const struct sfs_member *m)
+{
+    return !pool->foretold ? UINT64_MAX : m->left > 0 ? (uint64_t)m->left : 0;
+}
+
+/* For whom a group is made. */
+enum purpose { FOR_WRITERS, FOR_NOBODY /* only to look at */, FOR_CLEANERS };
+
+static int choose(struct sfs_pool *pool, enum sfs_class class, enum purpose purpose, bool leaving, uint8_t log2,
                   struct sfs_placement *placement)
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
     uint32_t reserve[SFS_DISKS_MAX];
     struct sfs_placement_wish wish = {class, sfs_groups_failover(pool), pool->config.optimize,
                                       pool->config.width_cap, (unsigned)pool->config.next_generation};
-    bool modest = !use_reserve && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
+    bool modest = purpose != FOR_CLEANERS && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
     sfs_placement_disks(pool, disks);
     /* On zoned disks even those who clean leave alone what nodes need: without commits nothing comes free. */
     bool clean = !modest && sfs_pool_zone_bytes(pool) && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
@@ -115,6 +124,8 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
             continue;
         uint32_t atoms = (1u << log2) / m->record.atom_bytes;
         uint32_t areas = sfs_atoms_areas(m, atoms), allowed = (m->free_atoms - keep) / atoms;
+        if (purpose == FOR_WRITERS && class == SFS_CLASS_DATA && left_to_writers(pool, m) >> log2 < allowed)
+            allowed = (uint32_t)(left_to_writers(pool, m) >> log2);
         disks[i].free_columns = areas < allowed ? areas : allowed;
     }
     int err = sfs_placement_choose(&wish, disks, pool->member_count, placement);
@@ -124,7 +135,7 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, bool use_reserve,
 int sfs_group_would_be(struct sfs_pool *pool, unsigned *k, unsigned *m)
 {
     struct sfs_placement p;
-    int err = choose(pool, SFS_CLASS_DATA, false, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
+    int err = choose(pool, SFS_CLASS_DATA, FOR_NOBODY, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
     if (!err) {
         *k = p.k;
         *m = p.m;
@@ -188,11 +199,12 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
     struct sfs_group_record r;
     *group = NULL;
     uint8_t largest = sfs_column_log2_for(pool, class), least = sfs_pool_zone_bytes(pool) ? largest : ATOM_LOG2;
+    enum purpose purpose = use_reserve ? FOR_CLEANERS : FOR_WRITERS;
     bool nodes = class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA, leaving = false;
-    int err = choose(pool, class, use_reserve, false, least, &widest);
+    int err = choose(pool, class, purpose, false, least, &widest);
     if (err == SCALEFS_E_NOSPC && nodes) {
         leaving = true;
-        err = choose(pool, class, use_reserve, true, least, &widest);
+        err = choose(pool, class, purpose, true, least, &widest);
     }
     if (err)
         return err;
@@ -200,7 +212,7 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
     bool taken = false;
     /* The largest columns at which the group is as wide as it can be. */
     for (uint8_t log2 = largest; log2 >= least && !taken; log2--) {
-        err = choose(pool, class, use_reserve, leaving, log2, &p);
+        err = choose(pool, class, purpose, leaving, log2, &p);
         if (err || p.k < widest.k || p.m < widest.m)
             continue;
         r.column_log2 = log2;
@@ -221,6 +233,8 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
         give_back(pool, &r, p.k + p.m);
         return err;
     }
+    for (unsigned c = 0; c < p.k + p.m; c++)
+        sfs_member_of(pool, r.columns[c].disk)->left -= (int64_t)1 << r.column_log2;
     (*group)->fresh = true;
     pool->config.next_generation++;
     pool->config_dirty = true;

@@ -42,6 +42,7 @@ struct sfs_member {
     uint64_t *atom_used;           /* bitmap: allocated or not yet reusable */
     uint32_t limit;                /* atoms below it may be given out: fewer than there are while it is to become smaller */
     uint32_t free_atoms;           /* below the limit */
+    int64_t left;                  /* bytes of it that new groups may take, where that is foretold (pool->foretold) */
     bool stale_label;              /* its labels tell another size */
     bool damaged_label;            /* a copy of it was found damaged */
     bool dirty;                    /* its DISK record changed */
@@ -125,6 +126,7 @@ struct sfs_pool {
     struct sfs_tenure_record tenures[64];     /* oldest first */
     unsigned tenure_count;
     struct sfs_table *table;
+    bool foretold; /* of the members: what will be free when all is as it is wished */
     struct sfs_room_memo *room_memos; /* NULL: nothing was counted yet */
     /* Disks that members no longer use; closed as soon as no call of the pool can still be using them. */
     struct sfs_retired *retired;
@@ -297,6 +299,8 @@ uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
 /* It is not free: less than nothing is where some of it is used. locked. */
 void sfs_groups_less_reserve(const struct sfs_pool *pool, int64_t free[SFS_DISKS_MAX]);
 uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX]);
+/* Until this is told again those who write make groups of data only where, by slot, so much will be free; NULL: wherever it is. locked. */
+void sfs_groups_foretold(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX]);
 /* How many aligned free areas of so many atoms the member has. locked. */
 uint32_t sfs_atoms_areas(const struct sfs_member *m, uint32_t atoms);
 bool sfs_groups_cleanable(struct sfs_pool *pool); /* could a data group be made with the reserve? locked */

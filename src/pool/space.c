@@ -371,6 +371,13 @@ uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_
     return room_for_data(pool, ROOM_THEN, atoms);
 }
 
+void sfs_groups_foretold(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX])
+{
+    pool->foretold = free != NULL;
+    for (unsigned i = 0; i < pool->member_count && free; i++)
+        pool->members[i].left = free[i];
+}
+
 uint64_t sfs_groups_capacity(struct sfs_pool *pool)
 {
     return room_now(pool, ROOM_EMPTY);

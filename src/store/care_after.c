@@ -236,6 +236,7 @@ static void foretell(struct future *f)
     place_nodes(f, SFS_CLASS_SYSTEM);
     place_nodes(f, SFS_CLASS_METADATA);
     f->after->room = sfs_groups_room_in(pool, f->k.free);
+    memcpy(f->after->free, f->k.free, sizeof f->after->free);
     sfs_sketch_done(&f->k);
 }
 
@@ -261,6 +262,7 @@ const struct sfs_after *sfs_care_after_known(struct sfs_care *care)
     if (care->after_key != key) {
         sfs_care_after(care, &care->after);
         care->after_key = key;
+        sfs_groups_foretold(pool, care->after.changes ? care->after.free : NULL);
     }
     return &care->after;
 }

@@ -52,6 +52,7 @@ struct sfs_after {
     uint64_t room;  /* that groups can be made for out of what will be free */
     uint64_t anew;  /* live bytes of the groups of data that will be written anew (group->anew) */
     uint64_t lacks; /* bytes of columns for which no member has room */
+    int64_t free[SFS_DISKS_MAX]; /* by slot */
 };
 /* What holds for all groups while one looks at one after the other and changes nothing of the members: asked once, since it takes a look
  * at all members, or at all of their space. */
