@@ -538,10 +538,25 @@ static int part(struct sfs_care *care, const struct sfs_group_record *g)
     return SCALEFS_OK;
 }
 
-/* There is no room for what lives in it: as long as nothing is wrong with it, it takes rows again. locked */
+/* Now there is a place for the parity column that it lacks. locked */
+static bool can_grow(const struct sfs_care *care, const struct sfs_group *g)
+{
+    struct sfs_group as = *g; /* only looked at */
+    uint16_t to;
+    as.record.state = SFS_GROUP_OPEN;
+    if (g->moving || !sfs_group_whole(care->s->pool, g) || fit_of(care, &as) != FIT_ADD ||
+        !sfs_care_targets(care->s->pool, g, (unsigned)g->record.k + g->record.m, &to, 1))
+        return false;
+    const struct sfs_member *m = sfs_member_of(care->s->pool, to);
+    uint32_t atoms = (uint32_t)((1ull << g->record.column_log2) / m->record.atom_bytes);
+    return m->record.layout != SFS_LAYOUT_ZONED && sfs_atoms_areas(m, atoms) > 0;
+}
+
+/* There is no room for what lives in it: as long as nothing is wrong with it, or it can be put right as it is, it takes rows again.
+ * locked */
 static void keep(struct sfs_care *care, struct sfs_group *g)
 {
-    if (g->record.state != SFS_GROUP_EVACUATING || !is_whole(care, g, SFS_CLASS_DATA))
+    if (g->record.state != SFS_GROUP_EVACUATING || !(is_whole(care, g, SFS_CLASS_DATA) || can_grow(care, g)))
         return;
     for (unsigned c = 0; c < (unsigned)g->record.k + g->record.m; c++)
         if (sfs_care_must_go(care->s->pool, &g->record, c))
