@@ -573,7 +573,9 @@ void sfs_space_free_empty(struct sfs_store *s)
         struct sfs_group *g = s->pool->groups[i];
         if (!g || g->count.live != 0 || g->in_flight || g->allocating || g->moving || sfs_group_unused(g))
             continue;
-        if (g->spare && rows_for(s->pool, g->record.class) < sfs_group_room(g) + SFS_NODES_KEPT) {
+        /* One that was chosen to make room is none that is kept for nodes any more. */
+        if (g->spare && g->record.state == SFS_GROUP_OPEN &&
+            rows_for(s->pool, g->record.class) < sfs_group_room(g) + SFS_NODES_KEPT) {
             s->emptied = true;
             continue;
         }
