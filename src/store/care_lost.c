@@ -109,7 +109,14 @@ int sfs_care_node_gone(struct sfs_care *care, struct sfs_place place, uint8_t cl
         sfs_care_note_lost(care, place.group, place.offset, SFS_NODE_BYTES);
         return SCALEFS_OK;
     }
-    /* The map lists the nodes of other trees, not its own. */
+    /* The map lists the nodes of other trees, not its own. Since the row was read, a checkpoint may have taken its node elsewhere. */
+    struct sfs_group_record g;
+    uint32_t row = (uint32_t)(place.offset / SFS_NODE_BYTES);
+    bool live = false;
+    err = sfs_group_copy(s->pool, place.group, &g) ? sfs_care_pin_live(s, &g, row, &live) : SCALEFS_OK;
+    if (err || !live)
+        return err;
+    sfs_care_unpin(s, &g, row);
     sfs_store_lock(s);
     care->lost_nodes++;
     sfs_store_unlock(s);
