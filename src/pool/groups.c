@@ -86,8 +86,9 @@ unsigned sfs_groups_failover(const struct sfs_pool *pool)
     return pool->config.failover > pool->failover_told ? pool->config.failover : pool->failover_told;
 }
 
-/* Where nodes may go when there is no room elsewhere: without a commit nothing comes free. They will move on with all else there. */
-static bool serves_nodes(const struct sfs_member *m)
+/* Where nodes and accepted data go when there is no room elsewhere: without a commit nothing comes free. They will move on with all else
+ * there. */
+static bool serves_till_it_leaves(const struct sfs_member *m)
 {
     return m->used && m->disk && !m->unnamed && m->record.wish == SFS_WISH_LEAVE;
 }
@@ -98,17 +99,14 @@ static uint64_t left_to_writers(const struct sfs_pool *pool, const struct sfs_me
     return !pool->foretold ? UINT64_MAX : m->left > 0 ? (uint64_t)m->left : 0;
 }
 
-/* For whom a group is made. */
-enum purpose { FOR_WRITERS, FOR_NOBODY /* only to look at */, FOR_CLEANERS };
-
-static int choose(struct sfs_pool *pool, enum sfs_class class, enum purpose purpose, bool leaving, uint8_t log2,
+static int choose(struct sfs_pool *pool, enum sfs_class class, enum sfs_group_for whom, bool leaving, uint8_t log2,
                   struct sfs_placement *placement)
 {
     struct sfs_placement_disk disks[SFS_DISKS_MAX];
     uint32_t reserve[SFS_DISKS_MAX];
     struct sfs_placement_wish wish = {class, sfs_groups_failover(pool), pool->config.optimize,
                                       pool->config.width_cap, (unsigned)pool->config.next_generation};
-    bool modest = purpose != FOR_CLEANERS && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
+    bool modest = whom != SFS_FOR_CLEANERS && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
     sfs_placement_disks(pool, disks);
     /* On zoned disks even those who clean leave alone what nodes need: without commits nothing comes free. */
     bool clean = !modest && sfs_pool_zone_bytes(pool) && (class == SFS_CLASS_DATA || class == SFS_CLASS_LANDING);
@@ -119,12 +117,12 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, enum purpose purp
         const struct sfs_member *m = &pool->members[i];
         uint32_t keep = modest || clean ? reserve[i] : 0;
         disks[i].free_columns = 0;
-        disks[i].usable = disks[i].usable || (leaving && serves_nodes(m));
+        disks[i].usable = disks[i].usable || (leaving && serves_till_it_leaves(m));
         if (!disks[i].usable || m->free_atoms <= keep)
             continue;
         uint32_t atoms = (1u << log2) / m->record.atom_bytes;
         uint32_t areas = sfs_atoms_areas(m, atoms), allowed = (m->free_atoms - keep) / atoms;
-        if (purpose == FOR_WRITERS && class == SFS_CLASS_DATA && left_to_writers(pool, m) >> log2 < allowed)
+        if (whom == SFS_FOR_WRITERS && class == SFS_CLASS_DATA && left_to_writers(pool, m) >> log2 < allowed)
             allowed = (uint32_t)(left_to_writers(pool, m) >> log2);
         disks[i].free_columns = areas < allowed ? areas : allowed;
     }
@@ -135,7 +133,7 @@ static int choose(struct sfs_pool *pool, enum sfs_class class, enum purpose purp
 int sfs_group_would_be(struct sfs_pool *pool, unsigned *k, unsigned *m)
 {
     struct sfs_placement p;
-    int err = choose(pool, SFS_CLASS_DATA, FOR_NOBODY, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
+    int err = choose(pool, SFS_CLASS_DATA, SFS_FOR_ACCEPTED, false, sfs_pool_zone_bytes(pool) ? sfs_column_log2_for(pool, SFS_CLASS_DATA) : ATOM_LOG2, &p);
     if (!err) {
         *k = p.k;
         *m = p.m;
@@ -193,18 +191,17 @@ static int enter(struct sfs_pool *pool, struct sfs_group_record *r, struct sfs_g
     return err;
 }
 
-int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, struct sfs_group **group)
+int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, enum sfs_group_for whom, struct sfs_group **group)
 {
     struct sfs_placement widest, p;
     struct sfs_group_record r;
     *group = NULL;
     uint8_t largest = sfs_column_log2_for(pool, class), least = sfs_pool_zone_bytes(pool) ? largest : ATOM_LOG2;
-    enum purpose purpose = use_reserve ? FOR_CLEANERS : FOR_WRITERS;
-    bool nodes = class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA, leaving = false;
-    int err = choose(pool, class, purpose, false, least, &widest);
-    if (err == SCALEFS_E_NOSPC && nodes) {
+    bool must = class == SFS_CLASS_SYSTEM || class == SFS_CLASS_METADATA || whom == SFS_FOR_ACCEPTED, leaving = false;
+    int err = choose(pool, class, whom, false, least, &widest);
+    if (err == SCALEFS_E_NOSPC && must) {
         leaving = true;
-        err = choose(pool, class, purpose, true, least, &widest);
+        err = choose(pool, class, whom, true, least, &widest);
     }
     if (err)
         return err;
@@ -212,7 +209,7 @@ int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve
     bool taken = false;
     /* The largest columns at which the group is as wide as it can be. */
     for (uint8_t log2 = largest; log2 >= least && !taken; log2--) {
-        err = choose(pool, class, purpose, leaving, log2, &p);
+        err = choose(pool, class, whom, leaving, log2, &p);
         if (err || p.k < widest.k || p.m < widest.m)
             continue;
         r.column_log2 = log2;

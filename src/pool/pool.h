@@ -243,8 +243,10 @@ bool sfs_group_copy(struct sfs_pool *pool, uint32_t group, struct sfs_group_reco
 unsigned sfs_groups_failover(const struct sfs_pool *pool);
 /* Chooses columns by the placement function (sfs_member_usable), allocates atoms, makes the group in
  * memory, not yet `allocating`. NOSPC when there is no room: data and landing groups leave the reserve (room for one
- * metadata, one system and one cleaner group) alone unless `use_reserve`. locked. */
-int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, bool use_reserve, struct sfs_group **group);
+ * metadata, one system and one cleaner group) alone but for those who clean; groups of data leave alone what is meant for a change, too
+ * (sfs_groups_foretold). Nodes, and data that was accepted, go to disks that leave rather than nowhere. locked. */
+enum sfs_group_for { SFS_FOR_WRITERS, SFS_FOR_ACCEPTED, SFS_FOR_CLEANERS };
+int sfs_group_make(struct sfs_pool *pool, enum sfs_class class, enum sfs_group_for whom, struct sfs_group **group);
 /* What a new data group would be now. NOSPC. locked */
 int sfs_group_would_be(struct sfs_pool *pool, unsigned *k, unsigned *m);
 /* Writes the column headers (all columns in one batch). Must be done before the first row is written. unlocked. */
@@ -299,7 +301,7 @@ uint64_t sfs_groups_unallocated(struct sfs_pool *pool);
 /* It is not free: less than nothing is where some of it is used. locked. */
 void sfs_groups_less_reserve(const struct sfs_pool *pool, int64_t free[SFS_DISKS_MAX]);
 uint64_t sfs_groups_room_in(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX]);
-/* Until this is told again those who write make groups of data only where, by slot, so much will be free; NULL: wherever it is. locked. */
+/* Until this is told again those who write (SFS_FOR_WRITERS) make groups of data only where, by slot, so much will be free; NULL: wherever it is. locked. */
 void sfs_groups_foretold(struct sfs_pool *pool, const int64_t free[SFS_DISKS_MAX]);
 /* How many aligned free areas of so many atoms the member has. locked. */
 uint32_t sfs_atoms_areas(const struct sfs_member *m, uint32_t atoms);

@@ -176,9 +176,9 @@ static int load_rows(struct sfs_store *s, struct sfs_need *need, struct sfs_grou
     return SCALEFS_OK;
 }
 
-static int new_group(struct sfs_store *s, enum sfs_class class, bool use_reserve, struct sfs_group **group)
+static int new_group(struct sfs_store *s, enum sfs_class class, enum sfs_group_for whom, struct sfs_group **group)
 {
-    int err = sfs_group_make(s->pool, class, use_reserve, group);
+    int err = sfs_group_make(s->pool, class, whom, group);
     if (err)
         return err;
     struct sfs_group *g = *group;
@@ -212,12 +212,17 @@ static int open_group(struct sfs_store *s, enum sfs_class class, unsigned t, boo
         /* What may use the reserve takes any row there is before it. */
         g = is_log ? NULL : find_group(s, class, use_reserve ? 0 : 2, true, false);
         if (!g) {
-            err = new_group(s, class, use_reserve, &g);
+            err = new_group(s, class, use_reserve ? SFS_FOR_CLEANERS : SFS_FOR_WRITERS, &g);
             made = !err;
             if (err == SCALEFS_E_NOSPC && !is_log &&
                 ((g = find_group(s, class, 0, true, false)) != NULL ||
                  (!fills(s, class, t) && (g = find_group(s, class, 0, false, false)) != NULL)))
                 err = SCALEFS_OK;
+            /* What was accepted is written, rather than that a change finds all of its room. */
+            if (err == SCALEFS_E_NOSPC && !use_reserve && !fills(s, class, t)) {
+                err = new_group(s, class, SFS_FOR_ACCEPTED, &g);
+                made = !err;
+            }
         }
         if (err)
             break;

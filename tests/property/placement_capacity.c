@@ -101,7 +101,7 @@ static void format(struct world *w, const struct set *s)
 static void make_groups(struct sfs_pool *pool, struct set *s)
 {
     struct sfs_group *g;
-    while (sfs_group_make(pool, SFS_CLASS_DATA, true, &g) == SCALEFS_OK)
+    while (sfs_group_make(pool, SFS_CLASS_DATA, SFS_FOR_CLEANERS, &g) == SCALEFS_OK)
         s->made += (double)((uint64_t)g->record.k << g->record.column_log2);
 }
 

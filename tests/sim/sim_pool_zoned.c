@@ -155,7 +155,7 @@ static struct sfs_group *group_for(struct run *r, enum sfs_class class)
     struct sfs_pool *pool = r->pool;
     struct sfs_group *g;
     sfs_mutex_lock(&pool->lock);
-    int err = sfs_group_make(pool, class, class < SFS_CLASS_LANDING, &g);
+    int err = sfs_group_make(pool, class, class < SFS_CLASS_LANDING ? SFS_FOR_CLEANERS : SFS_FOR_WRITERS, &g);
     if (!err && !g->rows && class != SFS_CLASS_LANDING)
         g->rows = sfs_zalloc(pool->env, g->record.rows * sizeof *g->rows);
     sfs_mutex_unlock(&pool->lock);

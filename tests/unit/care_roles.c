@@ -347,7 +347,7 @@ static void spills(struct world *w, void *arg)
     take_care(w, s);
     sfs_store_lock(s);
     for (unsigned i = 0; i < 40; i++) {
-        MUST(w, sfs_group_make(s->pool, SFS_CLASS_METADATA, true, &g));
+        MUST(w, sfs_group_make(s->pool, SFS_CLASS_METADATA, SFS_FOR_CLEANERS, &g));
         for (unsigned c = 0; c < 2; c++) {
             bool nodes = sfs_member_of(s->pool, g->record.columns[c].disk)->record.role == SFS_ROLE_METADATA;
             on_metadata += nodes;

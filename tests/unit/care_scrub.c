@@ -591,7 +591,7 @@ static void scrub_beside(struct world *w, void *arg)
     struct sfs_store *s = open_store(w, ALL_DISKS, false);
     struct sfs_group *g;
     sfs_store_lock(s);
-    MUST(w, sfs_group_make(s->pool, SFS_CLASS_METADATA, true, &g));
+    MUST(w, sfs_group_make(s->pool, SFS_CLASS_METADATA, SFS_FOR_CLEANERS, &g));
     g->in_flight++; /* as a checkpoint does until the headers stand there */
     sfs_store_unlock(s);
     MUST(w, sfs_care_scrub(s, SCALEFS_SCRUB_START, &info));

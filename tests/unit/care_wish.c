@@ -266,7 +266,7 @@ static unsigned parity_of_new(struct world *w, struct sfs_store *s)
 {
     struct sfs_group *g;
     sfs_store_lock(s);
-    MUST(w, sfs_group_make(s->pool, SFS_CLASS_DATA, true, &g));
+    MUST(w, sfs_group_make(s->pool, SFS_CLASS_DATA, SFS_FOR_CLEANERS, &g));
     unsigned m = g->record.m;
     sfs_group_free(s->pool, g);
     sfs_store_unlock(s);

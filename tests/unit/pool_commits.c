@@ -256,7 +256,7 @@ static void table_life(struct world *w, void *arg)
     for (; made < 700; made++) {
         enum sfs_class class = made % 9 ? SFS_CLASS_LANDING : SFS_CLASS_SYSTEM;
         sfs_mutex_lock(&pool->lock);
-        int err = sfs_group_make(pool, class, false, &g);
+        int err = sfs_group_make(pool, class, SFS_FOR_WRITERS, &g);
         sfs_mutex_unlock(&pool->lock);
         MUST(w, err);
         if (made % 50 == 49)
@@ -307,7 +307,7 @@ static void full_table_life(struct world *w, void *arg)
     int err = SCALEFS_OK;
     while (!err) {
         sfs_mutex_lock(&pool->lock);
-        err = sfs_group_make(pool, SFS_CLASS_LANDING, false, &g);
+        err = sfs_group_make(pool, SFS_CLASS_LANDING, SFS_FOR_WRITERS, &g);
         sfs_mutex_unlock(&pool->lock);
         if (!err && ++made % 64 == 0)
             MUST(w, commit(pool, made));

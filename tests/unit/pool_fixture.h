@@ -168,7 +168,7 @@ static inline struct sfs_group *must_make(struct world *w, struct sfs_pool *pool
 {
     struct sfs_group *g;
     sfs_mutex_lock(&pool->lock);
-    int err = sfs_group_make(pool, class, false, &g);
+    int err = sfs_group_make(pool, class, SFS_FOR_WRITERS, &g);
     sfs_mutex_unlock(&pool->lock);
     MUST(w, err);
     MUST(w, sfs_group_write_headers(pool, g->record.group));

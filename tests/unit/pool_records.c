@@ -450,7 +450,7 @@ static void high_slots_life(struct world *w, void *arg)
     sfs_mutex_lock(&pool->lock);
     for (unsigned i = 0; i < 8; i++) {
         struct sfs_group *g;
-        MUST(w, sfs_group_make(pool, SFS_CLASS_METADATA, true, &g));
+        MUST(w, sfs_group_make(pool, SFS_CLASS_METADATA, SFS_FOR_CLEANERS, &g));
     }
     sfs_mutex_unlock(&pool->lock);
     uint32_t limit = 0;

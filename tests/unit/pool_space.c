@@ -121,7 +121,7 @@ static void shape_ok(struct world *w, struct sfs_pool *pool, const struct sfs_gr
 static struct sfs_group *make(struct world *w, struct sfs_pool *pool, enum sfs_class class, bool reserve)
 {
     struct sfs_group *g;
-    int err = sfs_group_make(pool, class, reserve, &g);
+    int err = sfs_group_make(pool, class, reserve ? SFS_FOR_CLEANERS : SFS_FOR_WRITERS, &g);
     if (err == SCALEFS_E_NOSPC)
         return NULL;
     MUST(w, err);
@@ -362,6 +362,33 @@ static void only_usable_disks_get_columns(void)
     on_sizes(4, sizes, degraded_life, NULL);
 }
 
+/* What was accepted finds room where nobody else may: in what a change is to have, and on disks that leave when no others are there. */
+static void accepted_life(struct world *w, void *arg)
+{
+    (void)arg;
+    make_pool(w, 0, 0);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    struct sfs_group *g;
+    const int64_t none[SFS_DISKS_MAX] = {0};
+    sfs_groups_foretold(pool, none);
+    NEED(w, !make(w, pool, SFS_CLASS_DATA, false));
+    MUST(w, sfs_group_make(pool, SFS_CLASS_DATA, SFS_FOR_ACCEPTED, &g));
+    sfs_groups_foretold(pool, NULL);
+    NEED(w, make(w, pool, SFS_CLASS_DATA, false));
+    for (uint16_t i = 1; i <= 2; i++)
+        sfs_member_of(pool, i)->record.wish = SFS_WISH_LEAVE;
+    NEED(w, !make(w, pool, SFS_CLASS_DATA, false));
+    MUST(w, sfs_group_make(pool, SFS_CLASS_DATA, SFS_FOR_ACCEPTED, &g));
+    MUST(w, commit(pool, 1));
+    sfs_pool_close(pool);
+}
+
+static void accepted_data_finds_room(void)
+{
+    static const unsigned sizes[] = {128, 128};
+    on_sizes(2, sizes, accepted_life, NULL);
+}
+
 static void one_disk_life(struct world *w, void *arg)
 {
     (void)arg;
@@ -403,6 +430,7 @@ int main(int argc, char **argv)
     RUN(freed_space_waits_for_its_commits);
     RUN(rows_of_nodes_and_logs_come_back);
     RUN(only_usable_disks_get_columns);
+    RUN(accepted_data_finds_room);
     RUN(one_disk_keeps_nodes_twice);
     return TEST_END();
 }

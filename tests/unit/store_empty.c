@@ -297,7 +297,7 @@ static void fresh_group(struct world *w, void *arg)
             MUST(w, sfs_care_online(s, disk, &info));
         }
         sfs_store_lock(s);
-        MUST(w, sfs_group_make(s->pool, SFS_CLASS_LANDING, true, &g));
+        MUST(w, sfs_group_make(s->pool, SFS_CLASS_LANDING, SFS_FOR_CLEANERS, &g));
         g->in_flight++;
         g->allocating = true;
         sfs_store_unlock(s);
