@@ -153,15 +153,14 @@ static int open_row(struct sfs_batch *b)
     return SCALEFS_OK;
 }
 
-static void finish_job(struct sfs_batch *b)
+static int finish_job(struct sfs_batch *b)
 {
     SFS_ASSERT(b->job_count > 0);
     int err = sfs_row_write_finish(b->jobs[0].job);
-    if (err && !b->error)
-        b->error = err;
     sfs_buffer_put(b->s, b->jobs[0].data, b->jobs[0].bytes);
     memmove(b->jobs, b->jobs + 1, (IN_FLIGHT - 1) * sizeof *b->jobs);
     b->job_count--;
+    return err;
 }
 
 /* The open row gets its number and is sent. CHANGED: its group takes no rows any more; nothing was sent. */
@@ -210,9 +209,9 @@ static int seal_row(struct sfs_batch *b)
 {
     int err;
     do {
-        if (b->job_count == IN_FLIGHT)
-            finish_job(b);
-        err = send_row(b);
+        err = b->job_count == IN_FLIGHT ? finish_job(b) : SCALEFS_OK;
+        if (!err)
+            err = send_row(b);
     } while (err == SCALEFS_E_CHANGED && (err = gather_again(b)) == SCALEFS_OK && b->open);
     if (err)
         drop_open(b);
@@ -487,8 +486,10 @@ int sfs_batch_end(struct sfs_batch *b, bool tail, size_t *kept, const struct sfs
         else if (land(b) != SCALEFS_OK)
             b->error = seal_row(b); /* no room for a log: a row with a gap is better than none */
     }
-    while (b->job_count > 0)
-        finish_job(b);
+    while (b->job_count > 0) {
+        int err = finish_job(b);
+        b->error = b->error ? b->error : err;
+    }
     drop_open(b);
     if (b->error)
         return b->error;
@@ -503,7 +504,7 @@ void sfs_batch_free(struct sfs_batch *b)
         return;
     struct sfs_store *s = b->s;
     while (b->job_count > 0)
-        finish_job(b);
+        (void)finish_job(b); /* given up, or there was none left */
     drop_open(b);
     for (size_t i = 0; i < b->row_count; i++)
         sfs_space_row_done(s, b->rows[i].group, b->rows[i].row, b->rows[i].written);
