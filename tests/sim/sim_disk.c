@@ -115,6 +115,15 @@ static bool within(const struct sim_disk *d, const struct sfs_io *io)
     return io->offset <= d->options.size_bytes && io->len <= d->options.size_bytes - io->offset;
 }
 
+/* Some page of it takes no room on the host yet. */
+static bool grows(const struct sim_disk *d, const struct sfs_io *io)
+{
+    for (uint64_t at = io->offset; at < io->offset + io->len; at += SIM_PAGE)
+        if (!page_seen(d, at / SIM_PAGE))
+            return true;
+    return false;
+}
+
 /* Refuses, or takes what the request needs. */
 static int admit(struct handle *h, struct request *q, const struct sfs_io *io)
 {
@@ -130,6 +139,10 @@ static int admit(struct handle *h, struct request *q, const struct sfs_io *io)
         q->hash = sfs_hash(io->buf, (size_t)io->len);
         if (d->zones)
             return admit_zoned(d, q, io);
+        if (d->farm->host_full && grows(d, io)) {
+            farm_log(d, SIM_FAULT_NO_ROOM, io->offset, io->len);
+            return SCALEFS_E_BACKING_FULL;
+        }
         q->record = take_bytes(io, (size_t)(io->len / SIM_PAGE));
         return SCALEFS_OK;
     case SFS_IO_ZONE_RESET:

@@ -69,6 +69,7 @@ enum sim_fault {
     SIM_FAULT_MISDIRECTED,
     SIM_FAULT_GONE,
     SIM_FAULT_RETURNED,
+    SIM_FAULT_NO_ROOM,
     SIM_FAULT_KINDS
 };
 
@@ -126,6 +127,9 @@ void sim_farm_settle(struct sim_farm *farm);
 void sim_farm_set_rates(struct sim_farm *farm, const struct sim_rates *rates);
 /* Faults at rates come only while at most so many disks are affected. At first: all of them. */
 void sim_farm_set_budget(struct sim_farm *farm, unsigned max_disks);
+/* The disks are sparse files on one host, which is full: a write to pages that were never written, or were given back, is refused with
+ * BACKING_FULL, and nothing of it done. Zoned disks do not notice. */
+void sim_farm_set_host_full(struct sim_farm *farm, bool full);
 /* Forgets past faults: disks that are present and without damage are no longer affected. */
 void sim_farm_new_epoch(struct sim_farm *farm);
 unsigned sim_farm_affected(const struct sim_farm *farm);

@@ -90,6 +90,7 @@ struct sim_farm {
     unsigned life;
     struct sim_rates rates;
     unsigned budget;
+    bool host_full;
     struct sim_fault_entry *log;
     size_t log_count, log_room;
 };

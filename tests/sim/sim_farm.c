@@ -252,6 +252,11 @@ void sim_farm_set_budget(struct sim_farm *f, unsigned max_disks)
     f->budget = max_disks;
 }
 
+void sim_farm_set_host_full(struct sim_farm *f, bool full)
+{
+    f->host_full = full;
+}
+
 void sim_farm_new_epoch(struct sim_farm *f)
 {
     for (unsigned i = 0; i < f->count; i++)
@@ -293,7 +298,7 @@ void farm_log(struct sim_disk *d, enum sim_fault kind, uint64_t offset, uint64_t
         .offset = offset,
         .len = len,
     };
-    d->touched = true;
+    d->touched = d->touched || kind != SIM_FAULT_NO_ROOM; /* what it holds is as good as before */
     d->stats.faults[kind]++;
     if (f->sim) {
         sim_env_note(f->sim, (uint64_t)kind << 32 | d->index);
@@ -311,7 +316,7 @@ void sim_farm_print_faults(const struct sim_farm *f, FILE *to)
 {
     static const char *const names[SIM_FAULT_KINDS] = {
         "read error",  "page unreadable", "write error",   "flush error", "bit rot",
-        "write lost", "write misdirected", "disk gone", "disk returned"};
+        "write lost", "write misdirected", "disk gone", "disk returned", "no room on the host"};
     for (size_t i = 0; i < f->log_count; i++) {
         const struct sim_fault_entry *e = &f->log[i];
         fprintf(to, "# world %u, %.6f s, %s: %s at %" PRIu64 "+%" PRIu64 "\n", e->life,

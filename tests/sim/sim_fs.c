@@ -476,6 +476,8 @@ static void print_total(const struct total *t)
     if (c->storms)
         printf("# more disks than are borne went at once %llu times: %llu times they may have lost something, then the pool went on %llu "
                "times, and had to be opened anew %llu times\n", N(c->storms), N(c->suspended), N(c->went_on), N(c->remounted));
+    if (c->host_full)
+        printf("# the host of the disks was full %llu times, and %llu requests heard of it\n", N(c->host_full), N(c->in_vain));
     if (!c->added)
         return;
     printf("# disks added %llu, removed %llu, resized %llu, died %llu, wishes changed %llu, roles %llu; cuts and kills in the middle of", N(c->added),

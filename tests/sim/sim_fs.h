@@ -173,6 +173,8 @@ struct counts { /* nothing but numbers that are added up */
     uint64_t operations, checkpoints, reused, cuts, kills, lives, refused, full;
     uint64_t pulled, returned, replaced, scrubs, added, removed, configured, resized, died, roles;
     uint64_t storms, suspended, went_on, remounted;
+    uint64_t host_full; /* times; in_vain: requests that heard of it */
+    uint64_t in_vain;
     uint64_t cut_in[VERBS], killed_in[VERBS];
 };
 
@@ -219,6 +221,10 @@ struct model {
     bool storm_cut_off;     /* it was suspended for what they may have lost */
     unsigned storm_comings[DISKS]; /* of each disk's member before it went, + 1; 0: it did not go */
     uint64_t storm_ns;      /* when they were all there again; 0: not yet */
+    bool fills;             /* this seed has a host whose own disk is full now and then */
+    struct prng filling;
+    uint64_t host_full_until_ns; /* 0: it has room */
+    uint64_t host_room_ns;  /* since when */
     bool dead[DISKS];       /* lost all that it held: no member any more, whatever the pool thinks */
     /* Changes. */
     unsigned under; /* verbs that are under way, a bit each */
@@ -338,7 +344,10 @@ void chaos_calm(struct model *m);               /* before the last verification:
 void storm_begin(struct model *m);              /* a deed */
 void storm_look(struct model *m);               /* now and then: is it over? Ends the life when the pool has to be opened anew */
 void storm_over(struct model *m);               /* between lives */
-/* A request got an error. True when it is to be made again: too many disks were away, and it changed nothing. */
+void host_look(struct model *m);                /* a deed, or the end of one: the host of the disks is full for a while */
+void host_has_room(struct model *m);
+/* A request got an error. True when it is to be made again: too many disks were away, or the host of the disks was full, and it changed
+ * nothing. */
 bool storm_again(struct model *m, int err);
 #define PATIENT(call)                                                                                        \
     __extension__({                                                                                          \

@@ -48,6 +48,8 @@ void chaos_begin(struct model *m)
     struct prng q;
     prng_stream(&q, m->w->seed, 800);
     m->storms = prng_chance(&q, 1, 2);
+    prng_stream(&m->filling, m->w->seed, 801);
+    m->fills = prng_chance(&m->filling, 1, 3);
 }
 
 static bool may_affect(struct model *m, struct sim_disk *d)
@@ -163,7 +165,7 @@ void chaos_print_groups(struct model *m)
 /* Errors that a call may end with when a disk fails just now. */
 bool chaos_unlucky(int err)
 {
-    return err == SCALEFS_E_IO || err == SCALEFS_E_GONE || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CORRUPT ||
+    return err == SCALEFS_E_BACKING_FULL || err == SCALEFS_E_IO || err == SCALEFS_E_GONE || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CORRUPT ||
            err == SCALEFS_E_NOT_A_POOL;
 }
 
@@ -340,6 +342,7 @@ static void deed(struct model *m)
     struct standing st;
     unsigned count = sim_farm_count(m->w->farm), i = (unsigned)prng_below(p, count), j = (unsigned)prng_below(p, count);
     storm_look(m);
+    host_look(m);
     chaos_look(m, &st);
     if (m->storms && !m->storm && prng_chance(p, 1, 24)) {
         storm_begin(m);
@@ -490,6 +493,7 @@ void chaos_calm(struct model *m)
 {
     static const struct sim_rates none;
     struct standing st;
+    host_has_room(m);
     sim_farm_set_rates(m->w->farm, &none);
     sim_farm_set_budget(m->w->farm, m->failover);
     prng_stream(&m->chaos, m->w->seed, 6000 + m->w->life);

@@ -1,8 +1,13 @@
-/* Storms: more disks go at once than the pool bears, each with its cache kept, torn or lost, and come back. See sim_fs.h.
+/* What no redundancy helps against, and requests wait out.
+ *
+ * Storms: more disks go at once than the pool bears, each with its cache kept, torn or lost, and come back. See sim_fs.h.
  *
  * Requests meanwhile get errors, and are made again (PATIENT): one that failed changed nothing. Afterwards the pool goes on by
  * itself when all that was written is there; otherwise it says that it has to be opened anew, which ends the life like a power cut:
  * then what was synced must be there, as after any other.
+ *
+ * A full host: the disks are files that cannot grow for a while. Whatever needs room there fails with BACKING_FULL, no disk goes, and
+ * nothing that was accepted before or after may be lost.
  */
 #include "sim/sim_fs.h"
 
@@ -111,8 +116,39 @@ void storm_look(struct model *m)
     m->storm = false;
 }
 
+void host_has_room(struct model *m)
+{
+    if (!m->host_full_until_ns)
+        return;
+    sim_farm_set_host_full(m->w->farm, false);
+    m->host_full_until_ns = 0;
+}
+
+void host_look(struct model *m)
+{
+    uint64_t now = sim_env_now(m->w->sim);
+    if (m->host_full_until_ns && now >= m->host_full_until_ns) {
+        trace(m, "host: has room again");
+        host_has_room(m);
+        m->host_room_ns = now;
+    } else if (m->fills && !m->host_full_until_ns && prng_chance(&m->filling, 1, 16)) {
+        m->host_full_until_ns = now + 1 + prng_skewed(&m->filling, 3000000000);
+        trace(m, "host: is full");
+        sim_farm_set_host_full(m->w->farm, true);
+        m->counts.host_full++;
+    }
+}
+
 bool storm_again(struct model *m, int err)
 {
+    if (err == SCALEFS_E_BACKING_FULL && m->fills) {
+        m->counts.in_vain++;
+        if (!m->host_full_until_ns && sim_env_now(m->w->sim) - m->host_room_ns > DEAD_S * 1000000000ull)
+            wrong(m, "the host of the disks has room again, and the pool does not know");
+        sfs_task_sleep(m->w->env, 20000000);
+        host_look(m);
+        return true;
+    }
     if (!err || !m->storm || (err != SCALEFS_E_SUSPENDED && !chaos_unlucky(err)))
         return false;
     sfs_task_sleep(m->w->env, 20000000);
@@ -126,4 +162,5 @@ void storm_over(struct model *m)
         if (m->member[i] && !m->dead[i])
             sim_disk_return(sim_farm_disk(m->w->farm, i));
     m->storm = false;
+    host_has_room(m);
 }
