@@ -157,8 +157,7 @@ static bool move_step(struct sfs_care *care)
     for (unsigned i = 0; i < pool->member_count; i++)
         joins = joins || (pool->members[i].used && pool->members[i].unnamed);
     sfs_store_unlock(care->s);
-    return !joins && (sfs_care_sizes_step(care) || sfs_care_drain_step(care) || sfs_care_quorum_step(care) || sfs_care_convert_step(care) ||
-                      sfs_care_balance_step(care));
+    return !joins && (sfs_care_sizes_step(care) || sfs_care_quorum_step(care) || sfs_care_order_step(care) || sfs_care_balance_step(care));
 }
 
 bool sfs_care_step(struct sfs_store *s)

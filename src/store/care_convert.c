@@ -222,30 +222,26 @@ static bool is_paused(const struct sfs_care *care, const struct sfs_group *g)
     return sfs_care_paused(pool, task ? task : SFS_CARE_CONVERT);
 }
 
-/* The next one: what gives room first, then what lacks redundancy, then width. What is to be emptied takes nothing any more. locked */
-static struct sfs_group *choose(struct sfs_care *care, enum fit *fit)
+/* What is to be done with it now. What is to be emptied takes nothing any more from here on. locked */
+static enum fit now(struct sfs_care *care, struct sfs_group *g)
 {
-    struct sfs_store *s = care->s;
-    struct sfs_group *found = NULL;
-    struct sfs_care_pass pass;
-    *fit = FIT_GOOD;
-    sfs_care_pass_begin(care, &pass);
-    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
-        struct sfs_group *g = s->pool->groups[i];
-        enum fit this = g && !g->moving ? fit_of(care, g) : FIT_GOOD;
-        if (this == FIT_GOOD || is_paused(care, g) || is_roomless(care, g) || (found && this >= *fit && this != FIT_EMPTY))
-            continue;
-        if (this == FIT_EMPTY)
-            sfs_group_evacuate(s, g);
-        if (this == FIT_EMPTY && g->in_flight > g->pins) /* rows are still being written */
-            care->retry_soon = true;
-        else if ((g->count.live > 0 || this == FIT_DROP) && (!found || this < *fit)) {
-            found = g;
-            *fit = this;
-        }
+    enum fit fit = g->moving || sfs_care_blocked(care, 0) ? FIT_GOOD : fit_of(care, g);
+    if (fit == FIT_GOOD || is_paused(care, g) || is_roomless(care, g))
+        return FIT_GOOD;
+    if (fit == FIT_EMPTY)
+        sfs_group_evacuate(care->s, g);
+    if (fit == FIT_EMPTY && g->in_flight > g->pins) { /* rows are still being written */
+        care->retry_soon = true;
+        return FIT_GOOD;
     }
-    sfs_care_pass_end(care, &pass);
-    return found;
+    return g->count.live > 0 || fit == FIT_DROP ? fit : FIT_GOOD;
+}
+
+bool sfs_care_may_convert(struct sfs_care *care, struct sfs_group *g, enum sfs_want_kind *kind)
+{
+    enum fit fit = now(care, g);
+    *kind = fit == FIT_DROP ? SFS_WANT_DROP : fit == FIT_ADD ? SFS_WANT_ADD : fit == FIT_EMPTY ? SFS_WANT_EMPTY : SFS_WANT_WIDTH;
+    return fit != FIT_GOOD;
 }
 
 /* --- making room ---
@@ -617,24 +613,19 @@ static int convert(struct sfs_care *care, const struct sfs_group_record *r, uint
     return err;
 }
 
-bool sfs_care_convert_step(struct sfs_care *care)
+bool sfs_care_convert(struct sfs_care *care, uint32_t group, uint64_t generation)
 {
     struct sfs_store *s = care->s;
-    enum fit fit;
     sfs_store_lock(s);
-    struct sfs_group *g = sfs_care_blocked(care, 0) ? NULL : choose(care, &fit);
-    if (!g) {
-        if (care->roomless_count)
-            sfs_care_block(care, 0, "There is no room to write it anew.");
-        care->roomless_count = 0;
-        sfs_store_unlock(s);
-        return false;
-    }
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    enum fit fit = g && g->record.generation == generation ? now(care, g) : FIT_GOOD;
     if (fit == FIT_WIDTH)
         sfs_group_evacuate(s, g);
-    if (fit == FIT_WIDTH && g->in_flight > g->pins) { /* what comes alive meanwhile would look as if nothing could be moved */
+    /* What comes alive meanwhile would look as if nothing could be moved. */
+    bool early = fit == FIT_WIDTH && g->in_flight > g->pins;
+    if (fit == FIT_GOOD || early) {
         sfs_store_unlock(s);
-        return true;
+        return early;
     }
     struct sfs_group_record r = g->record;
     uint64_t live = g->count.live;
@@ -655,4 +646,11 @@ bool sfs_care_convert_step(struct sfs_care *care)
         sfs_care_block(care, 0, scalefs_error_text(err));
     sfs_store_unlock(s);
     return err != SCALEFS_E_BUSY && err != SCALEFS_E_CANCELED;
+}
+
+void sfs_care_converted(struct sfs_care *care)
+{
+    if (care->roomless_count)
+        sfs_care_block(care, 0, "There is no room to write it anew.");
+    care->roomless_count = 0;
 }

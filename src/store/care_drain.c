@@ -13,7 +13,6 @@
 #include "pool/placement.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define WAYS_MOST 32u /* columns that move on before one finds room */
 
@@ -277,42 +276,7 @@ size_t sfs_sketch_targets(const struct sfs_sketch *k, const uint64_t on[SFS_DISK
     return rank(k->pool, k, on, g, c, out, cap);
 }
 
-/* --- what next --- */
-
-struct candidate {
-    uint32_t group;
-    unsigned spare;
-    uint8_t column_log2, column;
-};
-
-/* Nearest to loss first, then the largest, which are the hardest to find room for. */
-static int compare(const void *a, const void *b)
-{
-    const struct candidate *x = a, *y = b;
-    if (x->spare != y->spare)
-        return x->spare < y->spare ? -1 : 1;
-    if (x->column_log2 != y->column_log2)
-        return x->column_log2 > y->column_log2 ? -1 : 1;
-    return x->group < y->group ? -1 : x->group > y->group;
-}
-
-static struct candidate *candidates(struct sfs_store *s, uint16_t member, size_t *count)
-{
-    struct sfs_pool *pool = s->pool;
-    struct candidate *list = sfs_alloc(s->env, (pool->group_cap + 1u) * sizeof *list);
-    *count = 0;
-    for (uint32_t i = 0; list && i < pool->group_cap; i++) {
-        const struct sfs_group *g = pool->groups[i];
-        unsigned c = 0, n = g ? (unsigned)g->record.k + g->record.m : 0;
-        while (c < n && (g->record.columns[c].disk != member || !sfs_care_must_go(pool, &g->record, c)))
-            c++;
-        if (c < n)
-            list[(*count)++] = (struct candidate){i, sfs_care_spare(pool, g), g->record.column_log2, (uint8_t)c};
-    }
-    if (list)
-        qsort(list, *count, sizeof *list, compare);
-    return list;
-}
+/* --- moving --- */
 
 int sfs_care_make_way(struct sfs_care *care, uint32_t group, unsigned c)
 {
@@ -387,7 +351,7 @@ static bool comes_back(struct sfs_store *s, const struct sfs_group *g, uint16_t 
     return rows < g->count.used_rows;
 }
 
-static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t member)
+int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generation, unsigned c, uint16_t member)
 {
     struct sfs_store *s = care->s;
     struct sfs_group_record record = {0};
@@ -395,34 +359,39 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
     size_t count = 0;
     int err = SCALEFS_E_NOSPC;
     sfs_store_lock(s);
-    struct sfs_group *g = sfs_group_of(s->pool, c->group);
-    bool here = g && c->column < g->record.k + g->record.m && g->record.columns[c->column].disk == member &&
-                sfs_care_must_go(s->pool, &g->record, c->column);
-    bool sequential = here && g->record.sequential;
+    const struct sfs_member *from = sfs_member_of(s->pool, member);
+    struct sfs_group *g = sfs_group_of(s->pool, group);
+    bool here = from && g && g->record.generation == generation && c < (unsigned)g->record.k + g->record.m &&
+                g->record.columns[c].disk == member && sfs_care_must_go(s->pool, &g->record, c);
+    if (!here) {
+        sfs_store_unlock(s);
+        return SCALEFS_E_CHANGED;
+    }
+    sfs_care_begin(care, sfs_care_task_of(from));
+    bool sequential = g->record.sequential;
     /* A parity column that is not wished any more is dropped first: it may be this one, or stand where this one can go. */
-    bool drops = here && !sequential && !g->moving && g->record.state != SFS_GROUP_EVACUATING && sfs_care_parity_over(s->pool, g);
-    if (here)
-        record = g->record;
+    bool drops = !sequential && !g->moving && g->record.state != SFS_GROUP_EVACUATING && sfs_care_parity_over(s->pool, g);
+    record = g->record;
     if (sequential && !comes_back(s, g, member))
         err = empty(care, g);
-    else if (here && !sequential && !drops)
-        count = sfs_care_targets(s->pool, g, c->column, to, 8);
+    else if (!sequential && !drops)
+        count = sfs_care_targets(s->pool, g, c, to, 8);
     sfs_store_unlock(s);
     if (drops)
         return sfs_column_drop(care, &record);
     if (sequential)
         return err;
     for (size_t i = 0; i < count && (err == SCALEFS_E_NOSPC || err == SCALEFS_E_GONE); i++)
-        err = sfs_column_move(care, &record, c->column, to[i], true);
+        err = sfs_column_move(care, &record, c, to[i], true);
     if (err == SCALEFS_E_NOSPC && count)
-        err = sfs_care_make_way(care, c->group, c->column);
+        err = sfs_care_make_way(care, group, c);
     /* No other disk can take it, so the group becomes a narrower one. Also where the heir is zoned: not to the next best, which
      * what lives here may lean on already, since new groups use the zoned disk as well. */
     if (err != SCALEFS_E_NOTSUP && err != SCALEFS_E_NOSPC)
         return err;
     sfs_store_lock(s);
-    g = sfs_group_of(s->pool, c->group);
-    bool still = here && g && g->record.generation == record.generation && !g->moving && g->record.columns[c->column].disk == member;
+    g = sfs_group_of(s->pool, group);
+    bool still = g && g->record.generation == generation && !g->moving && g->record.columns[c].disk == member;
     err = !still ? SCALEFS_E_CHANGED : comes_back(s, g, member) ? SCALEFS_E_NOSPC : empty(care, g);
     sfs_store_unlock(s);
     return err;
@@ -430,11 +399,11 @@ static int move_one(struct sfs_care *care, const struct candidate *c, uint16_t m
 
 /* --- the end --- */
 
-static void wipe_dropped(struct sfs_care *care)
+void sfs_care_wipe_dropped(struct sfs_care *care)
 {
     struct sfs_store *s = care->s;
     /* Not before the records that still name the disk can no longer be opened. */
-    for (unsigned i = 0; i < SFS_REUSE_AFTER; i++)
+    for (unsigned i = 0; i < SFS_REUSE_AFTER && care->wipe_count; i++)
         if (sfs_checkpoint(s, false, false, true) != SCALEFS_OK) {
             care->retry = true;
             return;
@@ -472,91 +441,14 @@ static int drop(struct sfs_care *care, uint16_t index)
     return err;
 }
 
-static void block(struct sfs_care *care, uint16_t index, int err)
+int sfs_care_emptied(struct sfs_care *care, uint16_t index)
 {
     struct sfs_store *s = care->s;
-    char why[256];
-    if (err == SCALEFS_E_NOSPC)
-        snprintf(why, sizeof why, "There is no room for its columns on the disks that may take them.");
-    else if (err == SCALEFS_E_CORRUPT)
-        snprintf(why, sizeof why, "Some of what it holds cannot be read.");
-    else if (err == SCALEFS_E_SUSPENDED)
-        snprintf(why, sizeof why, "Absent disks are needed to rebuild what it held.");
-    else
-        snprintf(why, sizeof why, "A column could not be moved: %s.", scalefs_error_text(err));
     sfs_store_lock(s);
-    sfs_care_block(care, index, why);
-    sfs_store_unlock(s);
-}
-
-static bool drain(struct sfs_care *care, uint16_t index)
-{
-    struct sfs_store *s = care->s;
-    size_t count;
-    sfs_store_lock(s);
-    struct candidate *list = candidates(s, index, &count);
     const struct sfs_member *m = sfs_member_of(s->pool, index);
     bool leaves = m && sfs_care_drains(m), shrinks = m && sfs_member_shrinks(m);
     if (m)
         sfs_care_begin(care, sfs_care_task_of(m));
     sfs_store_unlock(s);
-    if (!list)
-        return false;
-    int err = count     ? SCALEFS_E_NOSPC
-              : leaves  ? drop(care, index)
-              : shrinks ? sfs_care_shrunk(care, index)
-                        : SCALEFS_E_CHANGED; /* no data is left on it */
-    int last = err;
-    for (size_t i = 0; i < count; i++) {
-        err = move_one(care, &list[i], index);
-        if (err == SCALEFS_OK || err == SCALEFS_E_CHANGED || err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST)
-            break;
-        if (err != SCALEFS_E_NOSPC || last == SCALEFS_E_NOSPC)
-            last = err;
-    }
-    sfs_free(s->env, list);
-    uint64_t lost;
-    (void)sfs_care_count_lost(care, &lost); /* what cannot be told now is with the next step, or found by a scrub */
-    if (!err)
-        care->room_made = 0;
-    if (!err || err == SCALEFS_E_CHANGED)
-        return true;
-    if (err == SCALEFS_E_CANCELED || err == SCALEFS_E_EXIST) /* the step of conversion comes later */
-        return false;
-    if (last == SCALEFS_E_NOSPC && sfs_care_make_room(care))
-        return true;
-    if (last == SCALEFS_E_BUSY)
-        care->retry_soon = true;
-    else
-        block(care, index, last);
-    return false;
-}
-
-bool sfs_care_drain_step(struct sfs_care *care)
-{
-    struct sfs_store *s = care->s;
-    if (care->wipe_count)
-        wipe_dropped(care);
-    uint16_t index[2 * SFS_DISKS_MAX];
-    unsigned count = 0;
-    sfs_store_lock(s);
-    /* The absent ones first: there redundancy is lost. */
-    for (unsigned there = 0; there < 2; there++)
-        for (unsigned i = 0; i < s->pool->member_count; i++) {
-            const struct sfs_member *m = &s->pool->members[i];
-            if (sfs_care_drains(m) && (m->disk != NULL) == (there == 1) && !sfs_care_blocked(care, m->record.index) &&
-                !sfs_care_paused(s->pool, SFS_CARE_DRAIN + m->record.index))
-                index[count++] = m->record.index;
-        }
-    for (unsigned i = 0; i < s->pool->member_count; i++) {
-        const struct sfs_member *m = &s->pool->members[i];
-        if (m->disk && sfs_care_sheds(s->pool, m) && !sfs_care_blocked(care, m->record.index) &&
-            !sfs_care_paused(s->pool, sfs_care_task_of(m)))
-            index[count++] = m->record.index;
-    }
-    sfs_store_unlock(s);
-    for (unsigned i = 0; i < count; i++)
-        if (drain(care, index[i]))
-            return true;
-    return false;
+    return leaves ? drop(care, index) : shrinks ? sfs_care_shrunk(care, index) : SCALEFS_E_CHANGED; /* no data is left on it */
 }

@@ -3,8 +3,8 @@
  * Files: care.c (the task and what it does next), care_work.c (the tasks, and how far they are), care_meter.c (how fast), care_state.c (state and action in
  * words), care_rows.c
  * (going over the live rows of a group, several at once), care_fix.c (one row verified and put right), care_lost.c (which
- * extents went with a row that is lost), care_owed.c (members that are behind), care_prove.c (what was written when too many went), care_drain.c (disks that leave or are replaced), care_convert.c
- * (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), care_control.c (pausing, taking
+ * extents went with a row that is lost), care_owed.c (members that are behind), care_prove.c (what was written when too many went), care_order.c (what is moved next), care_drain.c
+ * (disks that leave or are replaced), care_convert.c (groups that are not what is wished), care_balance.c (free space made even), care_wish.c (the verbs that change the wish), care_control.c (pausing, taking
  * back, pace), care_resize.c (members become larger or smaller), column.c (one
  * column moves), scrub.c, scrub_place.c, check.c.
  *
@@ -201,6 +201,29 @@ void sfs_care_after(struct sfs_care *care, struct sfs_after *after);
 /* As it was told last, if nothing that matters has changed since. */
 const struct sfs_after *sfs_care_after_known(struct sfs_care *care);
 
+/* --- care_order.c, care_drain.c, care_convert.c: what differs from the wish --- */
+/* What is wanted of a group, in the order of care for groups with as much redundancy left. */
+enum sfs_want_kind {
+    SFS_WANT_DROP, /* a parity column that is too much; before all else */
+    SFS_WANT_REBUILD, /* a column that is gone */
+    SFS_WANT_ADD,
+    SFS_WANT_EMPTY,
+    SFS_WANT_MOVE, /* a column that is whole */
+    SFS_WANT_WIDTH /* after all else */
+};
+/* A column that leaves this member goes elsewhere, or its group has to be emptied. CHANGED: it has gone; EXIST: the group is to be
+ * emptied (sfs_care_convert); CORRUPT: it cannot be; BUSY, NOSPC, SUSPENDED, CANCELED. unlocked */
+int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generation, unsigned c, uint16_t member);
+/* Nothing is left of what this member was to give away: it leaves the pool, or is as it is wished. unlocked */
+int sfs_care_emptied(struct sfs_care *care, uint16_t index);
+void sfs_care_wipe_dropped(struct sfs_care *care); /* unlocked */
+/* Is something other than a move wanted of this group, and can it be tried now? What is to be emptied takes nothing any more from here on.
+ * locked */
+bool sfs_care_may_convert(struct sfs_care *care, struct sfs_group *g, enum sfs_want_kind *kind);
+/* That is done, or a part of it. False: it cannot be, just now. unlocked */
+bool sfs_care_convert(struct sfs_care *care, uint32_t group, uint64_t generation);
+void sfs_care_converted(struct sfs_care *care); /* nothing more can be, until something changes or after a while. locked */
+
 /* The members that may take column c of the group (k + m: one more) are full: another column moves on from one of them, to where there is
  * room. CHANGED: there is room now; NOSPC: there is no way. unlocked (care_drain.c) */
 int sfs_care_make_way(struct sfs_care *care, uint32_t group, unsigned c);
@@ -262,6 +285,8 @@ unsigned sfs_care_task_of(const struct sfs_member *m);
 /* Is this column to go elsewhere: all of its member's, or one that it sheds? */
 bool sfs_care_must_go(struct sfs_pool *pool, const struct sfs_group_record *g, unsigned c);
 bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member);
+/* Is a column of it gone, and to be rebuilt? Not, if its disk is only absent. */
+bool sfs_care_lacks(struct sfs_pool *pool, const struct sfs_group_record *g);
 /* How many more disks may go before this group is lost. */
 unsigned sfs_care_spare(struct sfs_pool *pool, const struct sfs_group *g);
 /* About how many live bytes one column of the group holds. */
@@ -383,9 +408,8 @@ int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g);
 bool sfs_care_away_step(struct sfs_care *care);
 bool sfs_care_owed_step(struct sfs_care *care);
 bool sfs_care_prove_step(struct sfs_care *care); /* the only one while the pool is suspended */
-bool sfs_care_drain_step(struct sfs_care *care);
+bool sfs_care_order_step(struct sfs_care *care);
 bool sfs_care_quorum_step(struct sfs_care *care); /* the pool may be without as many disks as is wished (care_wish.c) */
-bool sfs_care_convert_step(struct sfs_care *care);
 bool sfs_care_balance_step(struct sfs_care *care);
 bool sfs_care_scrub_step(struct sfs_care *care);
 

@@ -58,6 +58,16 @@ bool sfs_care_has_column(const struct sfs_group_record *g, uint16_t member)
     return false;
 }
 
+bool sfs_care_lacks(struct sfs_pool *pool, const struct sfs_group_record *g)
+{
+    for (unsigned c = 0; c < (unsigned)g->k + g->m; c++) {
+        const struct sfs_member *m = sfs_member_of(pool, g->columns[c].disk);
+        if (m && !m->disk && sfs_care_drains(m))
+            return true;
+    }
+    return false;
+}
+
 /* --- state --- */
 
 /* Columns that can be used beyond what is needed. Several columns on one disk go together. */

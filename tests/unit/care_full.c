@@ -308,7 +308,7 @@ static void lean(struct world *w, void *arg)
     online(w, s, 1);
     replace(w, s, 2, 2);
     crowd(w, s, 3, 0);
-    while (sfs_care_drain_step(s->care))
+    while (sfs_care_order_step(s->care))
         NEED_EQ(w, alone_on(s, 1), 0);
     NEED_EQ(w, alone_on(s, 1), 0);
     verify_all(w, s, c);

@@ -211,7 +211,7 @@ static void lose_new_column(struct world *w, void *arg)
     uint16_t heir = sfs_member_of(s->pool, 1)->record.replaced_by;
     sim_disk_lose_writes(d, 1u << 30);
     sim_disk_fail_flushes(d, 1);
-    (void)sfs_care_drain_step(s->care);
+    (void)sfs_care_order_step(s->care);
     sim_disk_lose_writes(d, 0);
     NEED(w, !sfs_member_of(s->pool, heir)->disk);
     MUST(w, sfs_care_online(s, new_disk(w), &info));

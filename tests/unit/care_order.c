@@ -1,0 +1,182 @@
+/* What is moved first, when much has to: what lacks most redundancy; and nothing that is whole while something of the same data is gone. */
+#include "care_fixture.h"
+
+static struct sfs_store *begin(struct world *w, struct content *c, unsigned count, uint8_t optimize)
+{
+    struct sfs_disk *handles[DISKS_MAX];
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_pool_format how = {.name = "tank", .failover = 1, .optimize = optimize};
+    world_open_disks(w, handles);
+    MUST(w, sfs_pool_format(w->env, handles, count, &how, NULL, &info));
+    world_close_disks(w, handles);
+    struct sfs_store *s = open_store(w, (1ull << count) - 1, false);
+    write_some(w, s, c, 40);
+    MUST(w, sfs_store_sync(s));
+    take_care(w, s);
+    return s;
+}
+
+static void run(unsigned disks, void (*fn)(struct world *w, void *arg))
+{
+    struct world w;
+    struct content c;
+    memset(&c, 0, sizeof c);
+    world_init(&w, test_seed());
+    add_disks(&w, disks, 96 * MIB);
+    live(&w, fn, &c);
+    world_deinit(&w);
+}
+
+static struct sfs_disk *handle(struct world *w, unsigned i)
+{
+    struct sfs_disk *disk;
+    MUST(w, sim_disk_open(sim_farm_disk(w->farm, i), w->env, &disk));
+    return disk;
+}
+
+/* Groups with something in them that have a column on `a`, and one on `b` (0: whatever else they have). */
+static unsigned groups_on(const struct sfs_store *s, uint16_t a, uint16_t b)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        count += g && g->count.live && sfs_care_has_column(&g->record, a) && (!b || sfs_care_has_column(&g->record, b));
+    }
+    return count;
+}
+
+static unsigned alone_on(const struct sfs_store *s, uint16_t member)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        count += g && g->count.live && g->record.k == 1 && g->record.m == 0 && g->record.columns[0].disk == member;
+    }
+    return count;
+}
+
+/* Groups made before that generation that gave a column of member 2 away. */
+static unsigned moved_from_2(const struct sfs_store *s, uint64_t before)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        count += g && g->count.live && g->record.generation < before && !sfs_care_has_column(&g->record, 2) &&
+                 (sfs_care_has_column(&g->record, 3) || sfs_care_has_column(&g->record, 4));
+    }
+    return count;
+}
+
+/* The one with the most data. */
+static const struct sfs_group_record *largest(const struct sfs_store *s)
+{
+    const struct sfs_group *most = NULL;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        if (g && g->record.class == SFS_CLASS_DATA && (!most || g->count.live > most->count.live))
+            most = g;
+    }
+    return &most->record;
+}
+
+/* --- one failed and is not rebuilt yet, another one leaves --- */
+
+static void wait_for_rebuilding(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 4, 100);
+    uint16_t failed = largest(s)->columns[0].disk, leaving = largest(s)->columns[1].disk;
+    uint32_t most = largest(s)->group;
+    MUST(w, sfs_care_offline(s, failed, &info));
+    MUST(w, sfs_care_remove(s, failed, -1, &info));
+    MUST(w, sfs_care_remove(s, leaving, -1, &info));
+    MUST(w, sfs_care_pause(s, SFS_CARE_DRAIN + failed, &info)); /* nothing can be rebuilt just now */
+    take_care(w, s);
+    NEED(w, sfs_group_of(s->pool, most) && sfs_care_has_column(&sfs_group_of(s->pool, most)->record, leaving));
+    NEED_EQ(w, groups_on(s, leaving, 0), groups_on(s, failed, leaving)); /* what has nothing on the other one has moved */
+    NEED(w, sfs_care_blocked(s->care, leaving) && strstr(sfs_care_blocked(s->care, leaving), "rebuilt first"));
+    MUST(w, sfs_care_resume(s, SFS_CARE_DRAIN + failed, &info));
+    s->care->block_count = 0; /* as the task does when something changes */
+    take_care(w, s);
+    NEED(w, !sfs_member_of(s->pool, failed) && !sfs_member_of(s->pool, leaving));
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ~(1ull << (failed - 1) | 1ull << (leaving - 1)));
+}
+
+static void what_is_whole_stays_until_what_is_gone_is_rebuilt(void)
+{
+    run(4, wait_for_rebuilding);
+}
+
+/* --- a disk that is only absent holds nothing up --- */
+
+static void go_on(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 4, 100);
+    uint16_t away = largest(s)->columns[0].disk, leaving = largest(s)->columns[1].disk;
+    MUST(w, sfs_care_offline(s, away, &info));
+    MUST(w, sfs_care_remove(s, leaving, -1, &info));
+    take_care(w, s);
+    NEED(w, !sfs_member_of(s->pool, leaving));
+    MUST(w, sfs_care_online(s, handle(w, away - 1u), &info));
+    take_care(w, s);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ~(1ull << (leaving - 1)));
+}
+
+static void a_disk_that_is_absent_holds_nothing_up(void)
+{
+    run(4, go_on);
+}
+
+/* --- what has no redundancy gets some before anything else moves --- */
+
+static void weakest(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 2, 0);
+    struct sfs_disk *more[2];
+    MUST(w, sfs_care_offline(s, 1, &info));
+    for (uint32_t i = 0; i < 8; i++)
+        put_file(w, s, c, i, ++c->next);
+    MUST(w, sfs_store_sync(s));
+    MUST(w, sfs_care_online(s, handle(w, 0), &info));
+    while (sfs_care_owed_step(s->care))
+        continue;
+    for (unsigned i = 0; i < 2; i++)
+        more[i] = handle(w, 2 + i);
+    MUST(w, sfs_care_add(s, more, NULL, SFS_ROLE_DATA, 2, &info));
+    MUST(w, sfs_care_remove(s, 2, -1, &info));
+    uint64_t now = s->pool->config.next_generation;
+    NEED(w, alone_on(s, 2) > 0);
+    while (alone_on(s, 2) > 0) {
+        NEED(w, sfs_care_order_step(s->care));
+        NEED_EQ(w, alone_on(s, 1) + alone_on(s, 3) + alone_on(s, 4), 0);
+        NEED(w, !alone_on(s, 2) || !moved_from_2(s, now));
+    }
+    take_care(w, s);
+    NEED(w, !sfs_member_of(s->pool, 2));
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ALL_DISKS & ~2ull);
+}
+
+static void what_lacks_most_comes_first(void)
+{
+    run(4, weakest);
+}
+
+int main(int argc, char **argv)
+{
+    TEST_START(argc, argv);
+    RUN(what_is_whole_stays_until_what_is_gone_is_rebuilt);
+    RUN(a_disk_that_is_absent_holds_nothing_up);
+    RUN(what_lacks_most_comes_first);
+    return TEST_END();
+}
