@@ -147,17 +147,13 @@ bool sfs_care_away_step(struct sfs_care *care)
     return !err;
 }
 
-/* Not while a member joins that nothing may be put on yet: what is chosen without it would be the wrong place. Whoever lets it join
- * wakes us. */
+/* Whoever makes a wish, or lets a member join, wakes us when that is recorded or taken back. */
 static bool move_step(struct sfs_care *care)
 {
-    struct sfs_pool *pool = care->s->pool;
-    bool joins = false;
     sfs_store_lock(care->s);
-    for (unsigned i = 0; i < pool->member_count; i++)
-        joins = joins || (pool->members[i].used && pool->members[i].unnamed);
+    bool holds = sfs_wish_holds(care->s);
     sfs_store_unlock(care->s);
-    return !joins && (sfs_care_sizes_step(care) || sfs_care_quorum_step(care) || sfs_care_order_step(care) || sfs_care_balance_step(care));
+    return holds && (sfs_care_sizes_step(care) || sfs_care_quorum_step(care) || sfs_care_order_step(care) || sfs_care_balance_step(care));
 }
 
 bool sfs_care_step(struct sfs_store *s)

@@ -99,12 +99,13 @@ static int change_paused(struct sfs_store *s, unsigned task, bool pause, struct 
         return sfs_care_scrub(s, pause ? SCALEFS_SCRUB_PAUSE : SCALEFS_SCRUB_RESUME, info);
     }
     int err = may_pause(s, task, pause, info);
-    if (!err) {
-        sfs_wish_remember(s->pool, &before);
-        set_paused(s->pool, task, pause);
+    if (err) {
+        sfs_store_unlock(s);
+        return err;
     }
-    sfs_store_unlock(s);
-    return err ? err : sfs_wish_record(s, &before, info);
+    sfs_wish_remember(s->pool, &before);
+    set_paused(s->pool, task, pause);
+    return sfs_wish_record(s, &before, info);
 }
 
 int sfs_care_pause(struct sfs_store *s, unsigned task, struct scalefs_error_info *info)
@@ -128,7 +129,6 @@ int sfs_care_limit(struct sfs_store *s, uint64_t rate, struct scalefs_error_info
         s->care->pace_ns = 0;
         sfs_meter_begin(&s->care->meter, sfs_now_ns(s->env));
     }
-    sfs_store_unlock(s);
     return sfs_wish_record(s, &before, info);
 }
 
@@ -245,11 +245,12 @@ int sfs_care_cancel(struct sfs_store *s, unsigned task, struct scalefs_error_inf
         err = take_back(s, task, info);
         if (!err)
             err = sfs_wish_fits(s, "failover=", info);
-        if (err)
-            sfs_wish_take_back(s->pool, &before);
+        if (!err)
+            return sfs_wish_record(s, &before, info);
+        sfs_wish_take_back(s->pool, &before);
     }
     sfs_store_unlock(s);
-    return err ? err : sfs_wish_record(s, &before, info);
+    return err;
 }
 
 /* --- pace --- */

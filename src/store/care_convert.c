@@ -370,7 +370,7 @@ static uint64_t live_now(struct sfs_pool *pool, const struct sfs_group_record *r
 static struct sfs_group *another(struct sfs_care *care, const struct sfs_group_record *taken, unsigned count)
 {
     struct sfs_pool *pool = care->s->pool;
-    for (uint32_t i = 0; i < pool->group_cap; i++) {
+    for (uint32_t i = 0; i < pool->group_cap && sfs_wish_holds(care->s); i++) {
         struct sfs_group *g = pool->groups[i];
         enum fit fit = g && g->record.class == SFS_CLASS_DATA && !g->moving && g->count.live ? fit_of(care, g) : FIT_GOOD;
         bool fits = (fit == FIT_EMPTY || fit == FIT_WIDTH) && !g->record.sequential && !is_paused(care, g) && !is_roomless(care, g);
@@ -618,7 +618,7 @@ bool sfs_care_convert(struct sfs_care *care, uint32_t group, uint64_t generation
     struct sfs_store *s = care->s;
     sfs_store_lock(s);
     struct sfs_group *g = sfs_group_of(s->pool, group);
-    enum fit fit = g && g->record.generation == generation ? now(care, g) : FIT_GOOD;
+    enum fit fit = g && g->record.generation == generation && sfs_wish_holds(s) ? now(care, g) : FIT_GOOD;
     if (fit == FIT_WIDTH)
         sfs_group_evacuate(s, g);
     /* What comes alive meanwhile would look as if nothing could be moved. */

@@ -361,7 +361,7 @@ int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generatio
     sfs_store_lock(s);
     const struct sfs_member *from = sfs_member_of(s->pool, member);
     struct sfs_group *g = sfs_group_of(s->pool, group);
-    bool here = from && g && g->record.generation == generation && c < (unsigned)g->record.k + g->record.m &&
+    bool here = from && g && sfs_wish_holds(s) && g->record.generation == generation && c < (unsigned)g->record.k + g->record.m &&
                 g->record.columns[c].disk == member && sfs_care_must_go(s->pool, &g->record, c);
     if (!here) {
         sfs_store_unlock(s);

@@ -254,8 +254,11 @@ int sfs_wish_resize(struct sfs_store *s, const struct sfs_change *c, struct scal
 int sfs_wish_may_join(struct sfs_store *s, struct sfs_disk *const *disks, size_t count, uint8_t role,
                       struct scalefs_error_info *info);
 int sfs_wish_may_replace(struct sfs_store *s, uint16_t old_index, const struct sfs_disk *disk, struct scalefs_error_info *info);
-/* The wish becomes durable, or is taken back. unlocked */
+/* The wish becomes durable, or is taken back. locked, gives up the lock */
 int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info);
+/* Is what is wished in memory what a record tells of? Nothing is moved for a wish that may be taken back, and nothing may be put on members that
+ * only join. locked */
+bool sfs_wish_holds(const struct sfs_store *s);
 
 /* --- care_resize.c: unlocked --- */
 /* Nothing stands behind the end that is wanted: the member's size follows. */

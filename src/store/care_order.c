@@ -246,10 +246,13 @@ bool sfs_care_order_step(struct sfs_care *care)
     o->care = care;
     sfs_care_wipe_dropped(care);
     sfs_store_lock(s);
-    make_list(o);
+    bool may = sfs_wish_holds(s);
+    if (may)
+        make_list(o);
     sfs_store_unlock(s);
-    bool did = !o->error && (end_members(o) || do_next(o));
-    if (!did && !o->error)
+    may = may && !o->error;
+    bool did = may && (end_members(o) || do_next(o));
+    if (may && !did)
         tell_why(o);
     if (o->error)
         care->retry = true;

@@ -209,8 +209,9 @@ int sfs_care_resize(struct sfs_store *s, uint16_t index, uint64_t bytes, struct 
         sfs_wish_take_back(s->pool, &before);
     const struct sfs_member *m = sfs_member_of(s->pool, index);
     bool grew = !err && m && !sfs_member_shrinks(m);
-    sfs_store_unlock(s);
-    if (!err)
+    if (err)
+        sfs_store_unlock(s);
+    else
         err = sfs_wish_record(s, &before, info);
     return err || !grew ? err : mend_labels(s, index);
 }

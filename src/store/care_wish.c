@@ -132,15 +132,16 @@ int sfs_wish_fits(struct sfs_store *s, const char *less, struct scalefs_error_in
     return SCALEFS_OK;
 }
 
-/* The wish becomes durable, or is taken back. unlocked */
 int sfs_wish_record(struct sfs_store *s, const struct sfs_wish_all *before, struct scalefs_error_info *info)
 {
+    s->unrecorded++;
+    sfs_store_unlock(s);
     int err = sfs_checkpoint(s, false, false, true);
     sfs_store_lock(s);
+    s->unrecorded--;
     if (err)
         sfs_wish_take_back(s->pool, before);
-    else
-        sfs_care_wake(s);
+    sfs_care_wake(s);
     sfs_store_unlock(s);
     return err ? sfs_refuse(info, err, "The change could not be recorded: %s.", scalefs_error_text(err)) : SCALEFS_OK;
 }
@@ -219,10 +220,19 @@ static int change(struct sfs_store *s, const struct sfs_change *c, struct scalef
     sfs_store_lock(s);
     sfs_wish_remember(s->pool, &before);
     int err = sfs_wish_make(s, c, info);
-    if (err)
-        sfs_wish_take_back(s->pool, &before);
+    if (!err)
+        return sfs_wish_record(s, &before, info);
+    sfs_wish_take_back(s->pool, &before);
     sfs_store_unlock(s);
-    return err ? err : sfs_wish_record(s, &before, info);
+    return err;
+}
+
+bool sfs_wish_holds(const struct sfs_store *s)
+{
+    bool joins = false;
+    for (unsigned i = 0; i < s->pool->member_count; i++)
+        joins = joins || (s->pool->members[i].used && s->pool->members[i].unnamed);
+    return !joins && !s->unrecorded;
 }
 
 int sfs_care_remove(struct sfs_store *s, uint16_t index, int failover, struct scalefs_error_info *info)

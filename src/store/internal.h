@@ -151,6 +151,7 @@ struct sfs_store {
     uint64_t weak_kept[SFS_CLASSES][2]; /* the commit (+ 1) after which nothing better than what is filled was found */
     unsigned heading;             /* groups in the table whose headers are on their way: no record may name them */
     bool emptied; /* some group may hold nothing live any more */
+    unsigned unrecorded; /* wishes that are made, and in no record yet */
     struct {
         uint64_t generation, live, committed;
     } emptying; /* the group of nodes that is being emptied, as it was when that was last tried (empty.c) */

@@ -172,11 +172,54 @@ static void what_lacks_most_comes_first(void)
     run(4, weakest);
 }
 
+/* --- a wish that may be taken back --- */
+
+struct wish {
+    struct sfs_store *s;
+    int err;
+    bool done;
+};
+
+static void make_wish(void *arg)
+{
+    struct wish *x = arg;
+    struct scalefs_error_info info = {0, ""};
+    x->err = sfs_care_remove(x->s, 2, 0, &info);
+    x->done = true;
+}
+
+/* Disk 1 is pulled before a record can tell that disk 2 leaves and nothing needs two copies any more. */
+static void wait_for_record(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct sfs_store *s = begin(w, c, 2, 0);
+    struct wish x = {s, SCALEFS_OK, false};
+    struct sfs_task *task;
+    sim_disk_pull(sim_farm_disk(w->farm, 0));
+    sim_disk_pull(sim_farm_disk(w->farm, 1));
+    MUST(w, sfs_task_start(w->env, "wish", make_wish, &x, &task));
+    while (!x.done) {
+        (void)sfs_care_step(s);
+        for (uint32_t i = 0; i < s->pool->group_cap; i++)
+            NEED(w, !s->pool->groups[i] || s->pool->groups[i]->record.m == 1);
+        sfs_task_sleep(w->env, 1000);
+    }
+    sfs_task_join(w->env, task);
+    NEED(w, x.err != SCALEFS_OK && s->pool->config.failover == 1);
+    (void)sfs_store_close(s, true);
+}
+
+static void nothing_is_moved_for_a_wish_that_may_be_taken_back(void)
+{
+    run(2, wait_for_record);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
     RUN(what_is_whole_stays_until_what_is_gone_is_rebuilt);
     RUN(a_disk_that_is_absent_holds_nothing_up);
     RUN(what_lacks_most_comes_first);
+    RUN(nothing_is_moved_for_a_wish_that_may_be_taken_back);
     return TEST_END();
 }
