@@ -267,6 +267,9 @@ static void replace(struct model *m, unsigned old, unsigned spare)
     struct scalefs_error_info info = {0};
     /* What it takes over from a good disk must be as safe as it was there. One that is dead is no worse than before. */
     bool itself = old == spare && m->dead[old];
+    /* Whoever takes a disk out is seen to do so, before another one is where it was: else both are waited for. */
+    if (itself && !is_absent(m, old))
+        return;
     if (itself)
         sim_disk_return(sim_farm_disk(m->w->farm, old));
     else if (!m->member[old] || m->member[spare] || sim_disk_is_affected(sim_farm_disk(m->w->farm, spare)))

@@ -78,6 +78,21 @@ static bool refused(int err)
            err == SCALEFS_E_NOENT || chaos_unlucky(err);
 }
 
+/* It may have gone already; then it is known by that no other disk is this member. */
+static void note_added(struct model *m, unsigned spare)
+{
+    sfs_store_lock(m->store);
+    for (unsigned i = 0; i < m->store->pool->member_count && !m->member[spare]; i++) {
+        const struct sfs_member *member = &m->store->pool->members[i];
+        bool known = !member->used || member->disk;
+        for (unsigned d = 0; d < DISKS && !known; d++)
+            known = m->member[d] == member->record.index;
+        if (!known)
+            m->member[spare] = member->record.index;
+    }
+    sfs_store_unlock(m->store);
+}
+
 static void add_disk(struct model *m, unsigned spare)
 {
     struct sfs_disk *handle;
@@ -92,6 +107,7 @@ static void add_disk(struct model *m, unsigned spare)
     trace(m, "chaos: disk %u is added, role %u: %s", spare, role, scalefs_error_name(err));
     if (!err) {
         chaos_look(m, &st);
+        note_added(m, spare);
         m->counts.added++;
     } else if (!refused(err)) {
         wrong(m, "disk %u cannot be added: %s: %s", spare, scalefs_error_text(err), info.text);
