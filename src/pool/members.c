@@ -45,6 +45,8 @@ void sfs_pool_free(struct sfs_pool *pool)
     sfs_free(env, pool->room_memos);
     sfs_free(env, pool->pending);
     sfs_free(env, pool->retired);
+    for (unsigned i = 0; i < pool->parity_count; i++)
+        sfs_free(env, pool->parity[i].bytes);
     sfs_table_free(pool);
     sfs_cond_deinit(&pool->turns);
     sfs_mutex_deinit(&pool->lock);

@@ -93,6 +93,8 @@ struct sfs_retired {
 struct sfs_table;     /* table.c */
 struct sfs_room_memo; /* space.c */
 
+#define SFS_SPARE_PARITY 8u
+
 struct sfs_pool {
     struct sfs_env *env;
     struct sfs_mutex lock;
@@ -105,6 +107,11 @@ struct sfs_pool {
     struct sfs_group **groups;                /* by group number; NULL where there is none */
     uint32_t group_cap;
     struct sfs_cond turns;                    /* with `lock`: some group's turn passed */
+    struct {                                  /* memory of rows' parity that is used again (rows.c) */
+        uint8_t *bytes;
+        size_t len;
+    } parity[SFS_SPARE_PARITY];
+    unsigned parity_count;
     uint64_t txn, committed, seq, next_id, tenure, host;
     uint8_t failover_told;                    /* of the newest durable record */
     uint8_t failover_known;                   /* a record with this failover is durable on all members */

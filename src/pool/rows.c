@@ -53,6 +53,7 @@ struct sfs_row_job {
     unsigned columns, epoch;
     uint64_t suspensions;
     uint8_t *parity;
+    size_t parity_len;
 };
 
 static uint32_t entries_end(const struct sfs_entry *entries, uint32_t count)
@@ -109,6 +110,37 @@ static void complete_row(struct sfs_pool *pool, struct sfs_row_job *job, uint32_
     encode_range(g, data, job->parity, unit - tail, unit);
 }
 
+/* Fresh memory costs a fault per page, so that of a row serves the next. */
+static uint8_t *parity_get(struct sfs_pool *pool, size_t len)
+{
+    uint8_t *bytes = NULL;
+    sfs_mutex_lock(&pool->lock);
+    for (unsigned i = pool->parity_count; i-- > 0 && !bytes;)
+        if (pool->parity[i].len == len) {
+            bytes = pool->parity[i].bytes;
+            pool->parity[i] = pool->parity[--pool->parity_count];
+        }
+    sfs_mutex_unlock(&pool->lock);
+    return bytes ? bytes : sfs_alloc_io(pool->env, len);
+}
+
+static void parity_put(struct sfs_pool *pool, uint8_t *bytes, size_t len)
+{
+    uint8_t *unused = NULL;
+    if (!bytes)
+        return;
+    sfs_mutex_lock(&pool->lock);
+    if (pool->parity_count == SFS_SPARE_PARITY) { /* the one that was of no use for longest may be of another length */
+        unused = pool->parity[0].bytes;
+        memmove(pool->parity, pool->parity + 1, (SFS_SPARE_PARITY - 1) * sizeof *pool->parity);
+        pool->parity_count--;
+    }
+    pool->parity[pool->parity_count].bytes = bytes;
+    pool->parity[pool->parity_count++].len = len;
+    sfs_mutex_unlock(&pool->lock);
+    sfs_free(pool->env, unused);
+}
+
 int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uint8_t *data,
                         struct sfs_summary *s, const struct sfs_entry *entries, struct sfs_row_job **out)
 {
@@ -124,7 +156,8 @@ int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uin
     uint32_t unit = sfs_group_unit(&job->group);
     unsigned k = job->group.k, m = job->group.m;
     job->columns = k + m;
-    job->parity = m ? sfs_alloc_io(pool->env, (size_t)m * unit) : NULL;
+    job->parity_len = (size_t)m * unit;
+    job->parity = m ? parity_get(pool, job->parity_len) : NULL;
     if (m && !job->parity) {
         sfs_free(pool->env, job);
         return SCALEFS_E_NOMEM;
@@ -134,7 +167,7 @@ int sfs_row_write_start(struct sfs_pool *pool, uint32_t group, uint32_t row, uin
     int err = sfs_turn_take(pool, group, row, 1, job);
     if (err) {
         sfs_mutex_unlock(&pool->lock);
-        sfs_free(pool->env, job->parity);
+        parity_put(pool, job->parity, job->parity_len);
         sfs_free(pool->env, job);
         return err;
     }
@@ -236,7 +269,7 @@ int sfs_row_write_finish(struct sfs_row_job *job)
     if (!err)
         sfs_pool_wrote(pool, job->suspensions);
     sfs_pool_io_end(pool, job->epoch);
-    sfs_free(pool->env, job->parity);
+    parity_put(pool, job->parity, job->parity_len);
     sfs_free(pool->env, job);
     return err;
 }
