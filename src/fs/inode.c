@@ -336,8 +336,10 @@ static void account(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t charged
     }
     if (less)
         sfs_cond_broadcast(&fs->dirty_less);
-    if (fs->dirty_memory > fs->options.dirty_bytes / 4)
+    if (fs->writer_idle && fs->dirty_memory > fs->options.dirty_bytes / 4) {
+        fs->writer_idle = false;
         sfs_cond_broadcast(&fs->work);
+    }
     sfs_mutex_unlock(&fs->mutex);
 }
 

@@ -117,6 +117,7 @@ struct sfs_fs {
     uint64_t dirty_seq, dirty_memory;
     struct sfs_cond dirty_less; /* memory was given back, or an inode was listed */
     struct sfs_cond work;       /* for the tasks: look again */
+    bool writer_idle;           /* it waits until much is dirty */
     struct sfs_cond settled;
     bool stop;
     struct sfs_orphan *orphans; /* waiting for the reaper */

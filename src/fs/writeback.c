@@ -296,6 +296,7 @@ void sfs_fs_writer(void *arg)
     while (!fs->stop) {
         bool much = fs->dirty_first && fs->dirty_memory > fs->options.dirty_bytes / 4;
         if (!much && !fs->half_count) {
+            fs->writer_idle = true;
             sfs_cond_wait(&fs->work, &fs->mutex);
             continue;
         }

@@ -413,6 +413,39 @@ static void large_writes_over_and_beside(void)
     fixture_end(&f);
 }
 
+/* --- who is woken --- */
+
+static const struct sfs_env_ops *quiet_ops;
+static unsigned woken;
+
+static void count_waking(struct sfs_cond *c)
+{
+    woken++;
+    quiet_ops->cond_broadcast(c);
+}
+
+/* Once much is dirty each write could wake the tasks, which know that already. */
+static void who_does_not_wait_is_not_woken(void)
+{
+    struct fixture f;
+    fixture_begin(&f, NULL);
+    uint64_t file = make_file(&f, ROOT, "a");
+    uint8_t *data = calloc(1, 1u << 20);
+    for (uint64_t i = 0; i < 20; i++)
+        CHECK_OK(sfs_fs_write(f.fs, file, i << 20, data, 1u << 20));
+    struct sfs_env_ops ops = *f.env->ops;
+    ops.cond_broadcast = count_waking;
+    quiet_ops = f.env->ops;
+    f.env->ops = &ops;
+    woken = 0;
+    for (uint64_t i = 20; i < 30; i++)
+        CHECK_OK(sfs_fs_write(f.fs, file, i << 20, data, 4096));
+    f.env->ops = quiet_ops;
+    CHECK_EQ(woken, 10); /* by the lock of the file alone */
+    free(data);
+    fixture_end(&f);
+}
+
 /* --- clones ------------------------------------------------------------------------------------------------------------ */
 
 static void cloned(void)
@@ -835,6 +868,7 @@ int main(int argc, char **argv)
     RUN(failed_writing_loses_nothing);
     RUN(newer_data_wins);
     RUN(the_size_of_a_first_part);
+    RUN(who_does_not_wait_is_not_woken);
     RUN(large_writes_over_and_beside);
     RUN(a_full_store_refuses_at_the_write);
     RUN(read_only);
