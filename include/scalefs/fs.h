@@ -118,6 +118,12 @@ int scalefs_parent(struct scalefs_fs *fs, uint64_t dir, uint64_t *parent);
 int scalefs_read(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void *buf, size_t len,
                  size_t *done);
 int scalefs_write(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, const void *buf, size_t len);
+/* As scalefs_write, of bytes that lie in `*memory`, which is of scalefs_memory_get. Where they are many it is kept as a part of the
+ * file's cache instead of being copied: then *memory is NULL, and it is the caller's no more. */
+int scalefs_write_keep(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void **memory, void *buf, size_t len);
+#define SCALEFS_KEEP_MEMORY ((1u << 20) + 8192u) /* bytes of such memory; aligned to 4096 */
+void *scalefs_memory_get(struct scalefs_fs *fs); /* NULL: there is none now; put it back before the volume is closed */
+void scalefs_memory_put(struct scalefs_fs *fs, void *memory);
 /* At the end of the file, atomically with respect to other appends. */
 int scalefs_append(struct scalefs_fs *fs, uint64_t ino, const void *buf, size_t len, uint64_t *offset);
 int scalefs_fsync(struct scalefs_fs *fs, uint64_t ino);

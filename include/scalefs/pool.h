@@ -58,7 +58,7 @@ struct scalefs_open_options {
     bool other_host;          /* it was last used by another computer: go on */
     const char *keep_disk;    /* of two halves written apart, keep the one this disk belongs to; or NULL */
     uint64_t cache_bytes;     /* bound of the tree-node cache; 0: 64 MiB */
-    uint64_t dirty_bytes;     /* bound of file data waiting to be written; 0: 64 MiB */
+    uint64_t dirty_bytes;     /* bound of file data waiting to be written (of large writes: half); 0: 64 MiB */
     unsigned commit_seconds;  /* a checkpoint at the latest so long after the first change; 0: 5 */
     scalefs_log_fn log;
     void *log_context;

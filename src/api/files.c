@@ -130,6 +130,25 @@ int scalefs_write(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, const vo
     return sfs_fs_write(fs->fs, ino, offset, buf, len);
 }
 
+int scalefs_write_keep(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void **memory, void *buf, size_t len)
+{
+    if (!fs || !memory || !*memory || (uint8_t *)buf < (uint8_t *)*memory ||
+        len > (size_t)((uint8_t *)*memory + SCALEFS_KEEP_MEMORY - (uint8_t *)buf))
+        return SCALEFS_E_INVAL;
+    return sfs_fs_write_keep(fs->fs, ino, offset, memory, buf, len);
+}
+
+void *scalefs_memory_get(struct scalefs_fs *fs)
+{
+    return fs ? sfs_fs_memory_get(fs->fs) : NULL;
+}
+
+void scalefs_memory_put(struct scalefs_fs *fs, void *memory)
+{
+    if (fs && memory)
+        sfs_fs_memory_put(memory);
+}
+
 int scalefs_append(struct scalefs_fs *fs, uint64_t ino, const void *buf, size_t len,
                    uint64_t *offset)
 {

@@ -21,6 +21,7 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -102,8 +103,10 @@ struct driver {
 struct worker {
     struct driver *driver;
     unsigned slot;
-    struct fuse_buf request;
-    uint8_t *memory; /* what `request` is read into */
+    struct fuse_buf request;    /* what it is read into lies in `given`, or in `memory` */
+    struct fuse_in_header last; /* of the last request */
+    void *given;                /* of scalefs_memory_get; NULL: there was none, or a WRITE kept it */
+    uint8_t *memory;
     uint8_t *reply; /* a page of room for the header, then DRIVER_MAX_TRANSFER bytes */
 };
 

@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -47,9 +48,12 @@ static void tell_idle(struct driver *d)
     (void)!write(d->idle_fd, &one, sizeof one);
 }
 
-/* Gives up the worker's slot; under d->lock. */
+/* Gives up the worker's slot, and before it what the worker has of the file system, which may be closed as soon as nobody has a
+ * slot; under d->lock. */
 static void drop_slot(struct driver *d, struct worker *w)
 {
+    scalefs_memory_put(d->fs, w->given);
+    w->given = NULL;
     d->slots[w->slot].used = false;
     d->workers--;
 }
@@ -166,7 +170,7 @@ static void share(struct driver *d, const struct worker *w)
 static void note_turn(struct driver *d, struct worker *w)
 {
     bool alone = atomic_load(&d->alone) == w;
-    uint32_t caller = ((const struct fuse_in_header *)w->request.mem)->pid;
+    uint32_t caller = w->last.pid;
     if (atomic_exchange(&d->caller, caller) != caller || atomic_load(&d->busy) > 0 || request_waits(d)) {
         atomic_store(&d->in_turn, 0);
         if (alone)
@@ -222,6 +226,17 @@ static void take_short_turns(void)
 #endif
 }
 
+/* Where the next request is read into: the data of a WRITE page-aligned, since the kernel copies whole pages then, and where
+ * possible into memory that the file system may keep. */
+static void choose_memory(struct worker *w)
+{
+    _Static_assert(SCALEFS_KEEP_MEMORY >= DRIVER_MAX_TRANSFER + 2 * 4096, "a request and its header");
+    if (!w->given)
+        w->given = scalefs_memory_get(w->driver->fs);
+    uint8_t *memory = w->given ? w->given : w->memory;
+    w->request.mem = memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
+}
+
 static void *work(void *argument)
 {
     struct worker *w = argument;
@@ -237,8 +252,9 @@ static void *work(void *argument)
         }
         if (d->may_linger && answered) {
             note_turn(d, w);
-            linger(d, w->request.mem);
+            linger(d, &w->last);
         }
+        choose_memory(w);
         atomic_fetch_add(&d->idle, 1);
         int got = fuse_session_receive_buf(d->session, &w->request);
         bool none_waits = atomic_fetch_sub(&d->idle, 1) == 1;
@@ -246,6 +262,7 @@ static void *work(void *argument)
             continue;
         if (got <= 0)
             break;
+        memcpy(&w->last, w->request.mem, sizeof w->last);
         atomic_fetch_add(&d->busy, 1);
         atomic_fetch_add(&d->taken, 1);
         if (d->may_linger)
@@ -267,11 +284,10 @@ static void *work(void *argument)
     share(d, w);
     pthread_mutex_lock(&d->lock);
     drop_slot(d, w);
-    bool last = d->workers == 0;
-    pthread_mutex_unlock(&d->lock);
-    worker_free(w);
-    if (last)
+    if (d->workers == 0)
         tell_idle(d);
+    pthread_mutex_unlock(&d->lock); /* from here on there may be no driver any more */
+    worker_free(w);
     return NULL;
 }
 
@@ -300,11 +316,8 @@ static int start_worker(struct driver *d)
     if (!w)
         return SCALEFS_E_NOMEM;
     w->driver = d;
-    /* Page-aligned data, and a header that ends where they begin. */
     w->reply = aligned_alloc(4096, 4096 + DRIVER_MAX_TRANSFER);
-    w->memory = aligned_alloc(4096, 4096 + 4096 + DRIVER_MAX_TRANSFER);
-    if (w->memory)
-        w->request.mem = w->memory + 4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in);
+    w->memory = aligned_alloc(4096, SCALEFS_KEEP_MEMORY);
     if (!w->reply || !w->memory || pthread_attr_init(&attr)) {
         worker_free(w);
         return SCALEFS_E_NOMEM;

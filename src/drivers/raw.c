@@ -13,7 +13,6 @@
  * security.capability before every single write.
  */
 #include <errno.h>
-#include <linux/fuse.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -109,16 +108,18 @@ static void do_read(struct worker *w, const struct fuse_in_header *in, const str
     send_bytes(d, data - sizeof out, sizeof out + done);
 }
 
-static void do_write(struct worker *w, const struct fuse_in_header *in, const struct fuse_write_in *arg,
-                     const uint8_t *data)
+static void do_write(struct worker *w, const struct fuse_write_in *arg, uint8_t *data)
 {
     struct driver *d = w->driver;
+    const struct fuse_in_header *in = &w->last; /* the request's memory may be kept */
+    uint32_t size = arg->size;
     int code = SCALEFS_OK;
     /* First, so that no cut leaves what an ordinary user wrote with somebody else's rights. */
     if (arg->write_flags & FUSE_WRITE_KILL_SUIDGID)
         code = sfs_drivers_drop_privileges(d, in->nodeid);
     if (!code)
-        code = scalefs_write(d->fs, in->nodeid, arg->offset, data, arg->size);
+        code = w->given ? scalefs_write_keep(d->fs, in->nodeid, arg->offset, &w->given, data, size)
+                        : scalefs_write(d->fs, in->nodeid, arg->offset, data, size);
     if (code) {
         send_code(d, in, code);
         if (code == SCALEFS_E_NOSPC)
@@ -128,7 +129,7 @@ static void do_write(struct worker *w, const struct fuse_in_header *in, const st
     struct {
         struct fuse_out_header out;
         struct fuse_write_out arg;
-    } reply = {.out = {.len = sizeof reply, .unique = in->unique}, .arg = {.size = arg->size}};
+    } reply = {.out = {.len = sizeof reply, .unique = in->unique}, .arg = {.size = size}};
     send_bytes(d, &reply, sizeof reply);
 }
 
@@ -268,7 +269,7 @@ static void do_statx(struct driver *d, const struct fuse_in_header *in)
 bool sfs_drivers_raw(struct worker *w)
 {
     struct driver *d = w->driver;
-    const uint8_t *bytes = w->request.mem;
+    uint8_t *bytes = w->request.mem;
     const struct fuse_in_header *in = (const void *)bytes;
     const void *arg = bytes + sizeof *in;
     size_t len = w->request.size - sizeof *in;
@@ -287,7 +288,7 @@ bool sfs_drivers_raw(struct worker *w)
         const struct fuse_write_in *a = arg;
         if (len < sizeof *a || a->size > len - sizeof *a)
             break;
-        do_write(w, in, a, (const uint8_t *)arg + sizeof *a);
+        do_write(w, a, bytes + sizeof *in + sizeof *a);
         return true;
     }
     case FUSE_SETATTR:

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define COPY_FIRST (128u << 10) /* so much is copied before the file is locked */
+#define COPY_FIRST (128u << 10)               /* so much is copied before the file is locked */
+#define KEPT_MIN (SFS_FS_SEGMENT_BYTES / 4 * 3) /* for less, the rest of the block would be wasted */
 
 struct reading {
     struct sfs_fs *fs;
@@ -160,9 +161,30 @@ int sfs_fs_reserve(struct sfs_fs *fs, uint64_t bytes)
     return err ? err : sfs_store_reserve(fs->store, bytes);
 }
 
-/* Locked for writing. `append`: *offset is set to the end. `copied`: the data, where they were copied before. */
+/* What is written: `len` bytes. */
+struct source {
+    uint8_t *data; /* only read, unless kept */
+    void **block;  /* it lies in *block, which is kept where that pays, and NULL then. NULL: in memory of somebody else's */
+    struct sfs_segs copied; /* of it, beforehand */
+};
+
+static bool keeps(const struct source *src, size_t len)
+{
+    return src->block && len >= KEPT_MIN;
+}
+
+static int put_data(struct sfs_fs *fs, struct sfs_inode *inode, uint64_t offset, struct source *src, size_t len)
+{
+    if (keeps(src, len))
+        return sfs_fs_segs_keep(fs->env, &inode->dirty, offset, src->block, src->data, (uint32_t)len);
+    if (src->copied.count)
+        return sfs_fs_segs_join(fs->env, &inode->dirty, &src->copied);
+    return sfs_fs_segs_write(fs->env, &inode->dirty, offset, src->data, len);
+}
+
+/* Locked for writing. `append`: *offset is set to the end. */
 static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, uint64_t *offset,
-                     const uint8_t *data, size_t len, struct sfs_segs *copied)
+                     struct source *src, size_t len)
 {
     struct sfs_inode_value *v = &inode->value;
     if (inode->gone)
@@ -177,8 +199,7 @@ static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, ui
         return SCALEFS_E_FBIG;
     if (!len)
         return SCALEFS_OK;
-    int err = copied->count ? sfs_fs_segs_join(fs->env, &inode->dirty, copied)
-                            : sfs_fs_segs_write(fs->env, &inode->dirty, *offset, data, len);
+    int err = put_data(fs, inode, *offset, src, len);
     if (err) { /* nothing is dirty behind the end */
         sfs_fs_segs_cut(fs->env, &inode->dirty, v->size, UINT64_MAX);
         return err;
@@ -191,7 +212,7 @@ static int take_data(struct sfs_fs *fs, struct sfs_inode *inode, bool append, ui
 }
 
 static int write_piece(struct sfs_fs *fs, struct sfs_inode *inode, bool append, uint64_t *offset,
-                       const uint8_t *data, size_t len)
+                       struct source *src, size_t len)
 {
     uint64_t charge = len + SFS_FS_SEGMENT_COST;
     int err = sfs_fs_charge(fs, inode, charge);
@@ -203,20 +224,20 @@ static int write_piece(struct sfs_fs *fs, struct sfs_inode *inode, bool append, 
         return err;
     }
     /* So that the next one need not wait for the copying. Where there is no memory it is tried below. */
-    struct sfs_segs copied = {0};
-    if (len >= COPY_FIRST && !append && sfs_fs_segs_write(fs->env, &copied, *offset, data, len))
-        sfs_fs_segs_clear(fs->env, &copied);
+    if (len >= COPY_FIRST && !append && !keeps(src, len) &&
+        sfs_fs_segs_write(fs->env, &src->copied, *offset, src->data, len))
+        sfs_fs_segs_clear(fs->env, &src->copied);
     sfs_rwlock_write(&inode->lock);
     inode->reserved += len;
-    err = take_data(fs, inode, append, offset, data, len, &copied);
+    err = take_data(fs, inode, append, offset, src, len);
     sfs_fs_account(fs, inode, charge);
     sfs_rwlock_write_done(&inode->lock);
-    sfs_fs_segs_clear(fs->env, &copied);
+    sfs_fs_segs_clear(fs->env, &src->copied);
     return err;
 }
 
 static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *offset,
-                      const void *buf, size_t len)
+                      struct source src, size_t len)
 {
     if (fs->options.read_only)
         return SCALEFS_E_ROFS;
@@ -229,30 +250,55 @@ static int write_data(struct sfs_fs *fs, uint64_t ino, bool append, uint64_t *of
     /* A write that is large in comparison with the bound goes in parts; an append is one. */
     size_t most =
         fs->options.dirty_bytes / 4 > (1u << 20) ? (size_t)(fs->options.dirty_bytes / 4) : 1u << 20;
+    if (len > most)
+        src.block = NULL;
     uint64_t at = *offset;
-    const uint8_t *data = buf;
     do {
         size_t n = append || len < most ? len : most;
-        err = write_piece(fs, inode, append, &at, data, n);
+        err = write_piece(fs, inode, append, &at, &src, n);
         if (append)
             *offset = at;
         at += n;
-        data += n;
+        src.data += n;
         len -= n;
     } while (!err && len);
     sfs_fs_inode_put(fs, inode);
     return err;
 }
 
+static struct source source_of(const void *buf)
+{
+    union { /* only read */
+        const void *from;
+        void *to;
+    } b = {buf};
+    return (struct source){.data = b.to};
+}
+
 int sfs_fs_write(struct sfs_fs *fs, uint64_t ino, uint64_t offset, const void *buf, size_t len)
 {
-    return write_data(fs, ino, false, &offset, buf, len);
+    return write_data(fs, ino, false, &offset, source_of(buf), len);
+}
+
+int sfs_fs_write_keep(struct sfs_fs *fs, uint64_t ino, uint64_t offset, void **memory, void *buf, size_t len)
+{
+    return write_data(fs, ino, false, &offset, (struct source){.data = buf, .block = memory}, len);
+}
+
+void *sfs_fs_memory_get(struct sfs_fs *fs)
+{
+    return sfs_fs_block_get(&fs->blocks);
+}
+
+void sfs_fs_memory_put(void *memory)
+{
+    sfs_fs_block_put(memory);
 }
 
 int sfs_fs_append(struct sfs_fs *fs, uint64_t ino, const void *buf, size_t len, uint64_t *offset)
 {
     *offset = 0;
-    return write_data(fs, ino, true, offset, buf, len);
+    return write_data(fs, ino, true, offset, source_of(buf), len);
 }
 
 /* The first run of data that ends behind `at`: its (perhaps not whole) bounds; UINT64_MAX: none. */

@@ -2,6 +2,7 @@
 #include "fs/internal.h"
 
 #define DIRTY_BYTES (64u << 20)
+#define BLOCKS_MORE 8u /* than large writes may fill: into these requests are read meanwhile */
 #define INODE_CACHE 8192u
 
 static int make_root(struct sfs_fs *fs)
@@ -69,6 +70,7 @@ static void destroy(struct sfs_fs *fs)
     sfs_store_set_flusher(fs->store, NULL, NULL);
     sfs_store_set_namer(fs->store, NULL, NULL);
     sfs_fs_inodes_free(fs);
+    sfs_fs_blocks_deinit(&fs->blocks);
     sfs_map_deinit(&fs->inodes);
     sfs_map_deinit(&fs->holds);
     sfs_map_deinit(&fs->cut_first);
@@ -99,6 +101,8 @@ int sfs_fs_open(struct sfs_store *store, uint32_t volume, const struct sfs_fs_op
         fs->options.dirty_bytes = DIRTY_BYTES;
     if (!fs->options.inode_cache)
         fs->options.inode_cache = INODE_CACHE;
+    uint64_t blocks = fs->options.dirty_bytes / 2 / SFS_FS_SEGMENT_BYTES;
+    sfs_fs_blocks_init(&fs->blocks, env, (uint32_t)blocks + BLOCKS_MORE);
     sfs_mutex_init(&fs->rename, env);
     sfs_mutex_init(&fs->mutex, env);
     sfs_cond_init(&fs->dirty_less, env);

@@ -73,6 +73,10 @@ int sfs_fs_path_of(struct sfs_fs *fs, uint64_t ino, char *buf, size_t size);
 int sfs_fs_read(struct sfs_fs *fs, uint64_t ino, uint64_t offset, void *buf, size_t len,
                 size_t *done);
 int sfs_fs_write(struct sfs_fs *fs, uint64_t ino, uint64_t offset, const void *buf, size_t len);
+/* `buf` lies in *memory, of sfs_fs_memory_get; NULL afterwards: it was kept. */
+int sfs_fs_write_keep(struct sfs_fs *fs, uint64_t ino, uint64_t offset, void **memory, void *buf, size_t len);
+void *sfs_fs_memory_get(struct sfs_fs *fs); /* all were put back before the volume is closed */
+void sfs_fs_memory_put(void *memory);
 int sfs_fs_append(struct sfs_fs *fs, uint64_t ino, const void *buf, size_t len, uint64_t *offset);
 int sfs_fs_fsync(struct sfs_fs *fs, uint64_t ino);
 int sfs_fs_fallocate(struct sfs_fs *fs, uint64_t ino, unsigned flags, uint64_t offset,

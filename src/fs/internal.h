@@ -40,12 +40,26 @@
 #define SFS_FS_ISDIR(mode) (((mode)&SCALEFS_S_IFMT) == SCALEFS_S_IFDIR)
 #define SFS_FS_ISREG(mode) (((mode)&SCALEFS_S_IFMT) == SCALEFS_S_IFREG)
 
+/* --- memory that is given away with what was written in it (blocks.c)
+ * ------------------------------------------------------------------------------- */
+struct sfs_fs_blocks {
+    struct sfs_env *env;
+    struct sfs_mutex mutex; /* guards the rest; nothing is locked under it */
+    void *free;             /* those that nobody has */
+    uint32_t made, most;
+};
+void sfs_fs_blocks_init(struct sfs_fs_blocks *b, struct sfs_env *env, uint32_t most);
+void sfs_fs_blocks_deinit(struct sfs_fs_blocks *b); /* all were put back */
+void *sfs_fs_block_get(struct sfs_fs_blocks *b);    /* SCALEFS_KEEP_MEMORY bytes; NULL: none is left */
+void sfs_fs_block_put(void *block);
+
 /* --- dirty data (segs.c): sorted, disjoint runs of bytes
  * ------------------------------------------- */
 struct sfs_seg {
     uint64_t offset;
-    uint32_t len, room;
+    uint32_t len, room; /* of `data` */
     uint8_t *data;
+    void *block; /* in which `data` lies (blocks.c); NULL: it is memory of its own */
 };
 struct sfs_segs {
     struct sfs_seg *list;
@@ -63,6 +77,9 @@ size_t sfs_fs_segs_find(const struct sfs_segs *s, uint64_t offset);
 /* Overwrites and adds. NOMEM: a first part may have been taken. */
 int sfs_fs_segs_write(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
                       size_t len);
+/* The same without copying: `data` lies in `*block`, which is taken, and NULL then. NOMEM: nothing changed. */
+int sfs_fs_segs_keep(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, void **block,
+                     uint8_t *data, uint32_t len);
 /* The same with all that `from` has. Where nothing is in the way its segments are taken as they are; what
  * is left in `from` is the caller's to clear. */
 int sfs_fs_segs_join(struct sfs_env *env, struct sfs_segs *s, struct sfs_segs *from);
@@ -106,6 +123,7 @@ struct sfs_fs {
     uint32_t volume;
     uint64_t salt[2]; /* the volume's, for the cookies of names */
     struct sfs_fs_options options;
+    struct sfs_fs_blocks blocks;
     struct sfs_mutex rename;
     struct sfs_mutex mutex;
     /* under mutex */

@@ -2,6 +2,7 @@
  *
  * A segment never leaves its window of SFS_FS_SEGMENT_BYTES and only ever grows at its end, into
  * room that doubles: so no byte is copied more than about twice, whatever the order of the writes.
+ * One whose memory was given away with it (`sfs_fs_segs_keep`) lies where it was written, across windows, too.
  * Neighbouring segments stay apart; the flush joins them.
  */
 #include "fs/internal.h"
@@ -13,11 +14,19 @@ static uint64_t end_of(const struct sfs_seg *seg)
     return seg->offset + seg->len;
 }
 
+static void free_data(struct sfs_env *env, struct sfs_seg *seg)
+{
+    if (seg->block)
+        sfs_fs_block_put(seg->block);
+    else
+        sfs_free(env, seg->data);
+}
+
 static void free_seg(struct sfs_env *env, struct sfs_segs *s, struct sfs_seg *seg)
 {
     s->bytes -= seg->len;
     s->memory -= seg->room + SFS_FS_SEGMENT_COST;
-    sfs_free(env, seg->data);
+    free_data(env, seg);
 }
 
 void sfs_fs_segs_clear(struct sfs_env *env, struct sfs_segs *s)
@@ -54,6 +63,16 @@ static int make_room(struct sfs_env *env, struct sfs_segs *s, size_t need)
     return SCALEFS_OK;
 }
 
+/* There is room for it. */
+static void insert_seg(struct sfs_segs *s, size_t at, struct sfs_seg seg)
+{
+    memmove(&s->list[at + 1], &s->list[at], (s->count - at) * sizeof *s->list);
+    s->list[at] = seg;
+    s->count++;
+    s->bytes += seg.len;
+    s->memory += seg.room + SFS_FS_SEGMENT_COST;
+}
+
 static int insert(struct sfs_env *env, struct sfs_segs *s, size_t at, uint64_t offset,
                   const uint8_t *data, uint32_t len)
 {
@@ -64,11 +83,7 @@ static int insert(struct sfs_env *env, struct sfs_segs *s, size_t at, uint64_t o
     if (!copy)
         return SCALEFS_E_NOMEM;
     memcpy(copy, data, len);
-    memmove(&s->list[at + 1], &s->list[at], (s->count - at) * sizeof *s->list);
-    s->list[at] = (struct sfs_seg){.offset = offset, .len = len, .room = len, .data = copy};
-    s->count++;
-    s->bytes += len;
-    s->memory += len + SFS_FS_SEGMENT_COST;
+    insert_seg(s, at, (struct sfs_seg){.offset = offset, .len = len, .room = len, .data = copy});
     return SCALEFS_OK;
 }
 
@@ -81,17 +96,25 @@ static int append(struct sfs_env *env, struct sfs_segs *s, struct sfs_seg *seg, 
         uint32_t most = SFS_FS_SEGMENT_BYTES - (uint32_t)(seg->offset % SFS_FS_SEGMENT_BYTES);
         if (room > most)
             room = most;
-        uint8_t *bigger = sfs_realloc(env, seg->data, seg->len, room);
+        uint8_t *bigger = sfs_alloc(env, room);
         if (!bigger)
             return SCALEFS_E_NOMEM;
+        memcpy(bigger, seg->data, seg->len);
+        free_data(env, seg);
         s->memory += room - seg->room;
         seg->data = bigger;
+        seg->block = NULL;
         seg->room = room;
     }
     memcpy(seg->data + seg->len, data, len);
     seg->len = need;
     s->bytes += len;
     return SCALEFS_OK;
+}
+
+static uint64_t window(uint64_t offset)
+{
+    return offset / SFS_FS_SEGMENT_BYTES;
 }
 
 static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const uint8_t *data,
@@ -112,7 +135,7 @@ static int put(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, const u
             if (seg && n > seg->offset - offset)
                 n = (size_t)(seg->offset - offset);
             struct sfs_seg *before = i ? &s->list[i - 1] : NULL;
-            bool grow = before && end_of(before) == offset && offset % SFS_FS_SEGMENT_BYTES;
+            bool grow = before && end_of(before) == offset && window(before->offset) == window(offset);
             int err = grow ? append(env, s, before, data, (uint32_t)n)
                            : insert(env, s, i, offset, data, (uint32_t)n);
             if (err)
@@ -203,5 +226,20 @@ int sfs_fs_segs_cut(struct sfs_env *env, struct sfs_segs *s, uint64_t from, uint
         seg->len -= gone;
         s->bytes -= gone;
     }
+    return SCALEFS_OK;
+}
+
+int sfs_fs_segs_keep(struct sfs_env *env, struct sfs_segs *s, uint64_t offset, void **block,
+                     uint8_t *data, uint32_t len)
+{
+    int err = make_room(env, s, s->count + 2); /* one may be cut in two */
+    if (!err)
+        err = sfs_fs_segs_cut(env, s, offset, offset + len);
+    if (err)
+        return err;
+    insert_seg(s, sfs_fs_segs_find(s, offset),
+               (struct sfs_seg){.offset = offset, .len = len, .data = data, .block = *block,
+                                .room = (uint32_t)((uint8_t *)*block + SCALEFS_KEEP_MEMORY - data)});
+    *block = NULL;
     return SCALEFS_OK;
 }

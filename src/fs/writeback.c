@@ -134,8 +134,10 @@ int sfs_fs_flush_some(struct sfs_fs *fs, struct sfs_inode *prefer)
 int sfs_fs_charge(struct sfs_fs *fs, struct sfs_inode *prefer, uint64_t bytes)
 {
     int err = SCALEFS_OK;
+    /* A stream gains nothing from more than this, but would need fresh memory for it. */
+    uint64_t bound = bytes < SFS_FS_SEGMENT_BYTES / 2 ? fs->options.dirty_bytes : fs->options.dirty_bytes / 2;
     sfs_mutex_lock(&fs->mutex);
-    while (fs->dirty_memory && fs->dirty_memory + bytes > fs->options.dirty_bytes) {
+    while (fs->dirty_memory && fs->dirty_memory + bytes > bound) {
         if (!fs->dirty_first) { /* all of it belongs to writers who are just at it */
             sfs_cond_wait(&fs->dirty_less, &fs->mutex);
             continue;

@@ -379,5 +379,6 @@ bool storm_again(struct model *m, int err);
 #define sfs_fs_tmpfile(...) PATIENT(sfs_fs_tmpfile(__VA_ARGS__))
 #define sfs_fs_unlink(...) PATIENT(sfs_fs_unlink(__VA_ARGS__))
 #define sfs_fs_write(...) PATIENT(sfs_fs_write(__VA_ARGS__))
+#define sfs_fs_write_keep(...) PATIENT(sfs_fs_write_keep(__VA_ARGS__))
 
 #endif
