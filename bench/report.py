@@ -108,12 +108,19 @@ def change_table(where, rows):
     return lines
 
 
-def write_changes(args, done):
-    """The part of the page about changes, behind whatever else it holds."""
-    before = ""
+def page_parts(args):
+    """What the page has of each part: [files, changes]; an empty text for one that it lacks."""
+    text = ""
     if os.path.exists(args.table):
         with open(args.table, encoding="utf-8") as f:
-            before = f.read().split(CHANGES)[0].rstrip() + "\n\n"
+            text = f.read()
+    files, mark, changes = text.partition(CHANGES)
+    return [files, mark + changes]
+
+
+def write_changes(args, done):
+    """The part of the page about changes; the other one stays."""
+    before = page_parts(args)[0].rstrip() + "\n\n"
     lines = [CHANGES, "",
              "Written by `scripts/bench --what change --table docs/BENCH.md`: both systems hold the same, on the same loop devices, and are",
              "changed; *MiB/s* are of live data, *read/written* device bytes per live byte, *least* what the change requires. A dash: refused",
@@ -131,6 +138,7 @@ def write_changes(args, done):
 
 
 def write_page(args, runs):
+    """The part of the page about files; the one about changes stays."""
     lines = ["# ScaleFS and btrfs, measured", "",
              "Written by `scripts/bench --table docs/BENCH.md`: medians, both systems taking turns in one run, on backing files",
              "in the same place, all data compared. A ratio above 1 is in favour of ScaleFS. Absolute figures are this machine's,",
@@ -150,5 +158,6 @@ def write_page(args, runs):
         lines += ["", "| device bytes read/written per live byte | ScaleFS | btrfs |", "| --- | ---: | ---: |"]
         lines += [f"| {work} | {ours} | {theirs} |" for work, ours, theirs in bytes_rows(run["per_live_byte"])]
         lines.append("")
+    changes = page_parts(args)[1]
     with open(args.table, "w", encoding="utf-8") as f:
-        f.write("\n".join(lines))
+        f.write("\n".join(lines) + ("\n" + changes if changes else ""))
