@@ -90,6 +90,12 @@ static void admit_checkpoints(struct mover *m)
     sfs_cond_broadcast(&m->s->checkpoint_done);
 }
 
+/* Its headers do not stand there yet: when they cannot be written it is freed again. */
+static bool is_begun(const struct sfs_group *g)
+{
+    return g->fresh;
+}
+
 static int begin(struct mover *m, uint32_t group, uint16_t to)
 {
     struct sfs_store *s = m->s;
@@ -100,7 +106,7 @@ static int begin(struct mover *m, uint32_t group, uint16_t to)
         return SCALEFS_E_CHANGED;
     }
     m->g = g->record;
-    int err = sfs_column_take(s->pool, &m->g, m->c, to, &m->to);
+    int err = is_begun(g) ? SCALEFS_E_BUSY : sfs_column_take(s->pool, &m->g, m->c, to, &m->to);
     if (!err) {
         err = has_nodes(m) ? sfs_row_pin(s, group, 0) : quiesce(m, g); /* a pinned group is not freed */
         if (err)
@@ -533,6 +539,8 @@ int sfs_column_drop(struct sfs_care *care, const struct sfs_group_record *g)
     int err = there && !there->moving && there->record.generation == g->generation && there->record.m == g->m
                   ? SCALEFS_OK
                   : SCALEFS_E_CHANGED;
+    if (!err && is_begun(there))
+        err = SCALEFS_E_BUSY;
     if (!err) {
         m.g = there->record;
         err = has_nodes(&m) ? sfs_row_pin(s, g->group, 0) : SCALEFS_OK;

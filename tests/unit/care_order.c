@@ -214,6 +214,49 @@ static void nothing_is_moved_for_a_wish_that_may_be_taken_back(void)
     run(2, wait_for_record);
 }
 
+/* --- a group that is just being made --- */
+
+struct made {
+    struct world *w;
+    struct sfs_store *s;
+    struct sfs_group *g;
+};
+
+static void give_up_group(void *arg)
+{
+    struct made *x = arg;
+    sfs_task_sleep(x->w->env, 5000000);
+    sfs_store_lock(x->s);
+    x->g->in_flight--;
+    sfs_group_free(x->s->pool, x->g);
+    sfs_store_unlock(x->s);
+}
+
+/* Its headers cannot be written, so it is freed again while somebody would move a column of it. */
+static void leave_it_alone(struct world *w, void *arg)
+{
+    struct sfs_store *s = begin(w, arg, 3, 100);
+    struct made x = {w, s, NULL};
+    struct sfs_task *task;
+    sfs_store_lock(s);
+    MUST(w, sfs_group_make(s->pool, SFS_CLASS_DATA, SFS_FOR_CLEANERS, &x.g));
+    x.g->in_flight++;
+    struct sfs_group_record r = x.g->record;
+    sfs_store_unlock(s);
+    NEED(w, r.k == 1 && r.m == 1);
+    MUST(w, sfs_task_start(w->env, "maker", give_up_group, &x, &task));
+    NEED_EQ(w, sfs_column_move(s->care, &r, 0, (uint16_t)(6 - r.columns[0].disk - r.columns[1].disk), true), SCALEFS_E_BUSY);
+    NEED_EQ(w, sfs_column_drop(s->care, &r), SCALEFS_E_BUSY);
+    sfs_task_join(w->env, task);
+    sync_and_close(w, s);
+    must_be_sound(w, arg, ALL_DISKS);
+}
+
+static void a_group_that_is_being_made_is_left_alone(void)
+{
+    run(3, leave_it_alone);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -221,5 +264,6 @@ int main(int argc, char **argv)
     RUN(a_disk_that_is_absent_holds_nothing_up);
     RUN(what_lacks_most_comes_first);
     RUN(nothing_is_moved_for_a_wish_that_may_be_taken_back);
+    RUN(a_group_that_is_being_made_is_left_alone);
     return TEST_END();
 }
