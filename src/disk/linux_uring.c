@@ -174,13 +174,12 @@ static void prepare(struct io_uring_sqe *sqe, struct sfs_io *io)
     int fd = ((struct sfs_linux_disk *)io->disk)->fd;
     uint64_t done = io->backend[0], rest = io->len - done;
     unsigned part = (unsigned)(rest < SFS_IO_CHUNK ? rest : SFS_IO_CHUNK);
-    uint8_t *at = (uint8_t *)io->buf + done;
     if (io->op == SFS_IO_FLUSH)
         io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
     else if (io->op == SFS_IO_WRITE)
-        io_uring_prep_write(sqe, fd, at, part, io->offset + done);
+        io_uring_prep_write(sqe, fd, (uint8_t *)io->buf + done, part, io->offset + done);
     else
-        io_uring_prep_read(sqe, fd, at, part, io->offset + done);
+        io_uring_prep_read(sqe, fd, (uint8_t *)io->buf + done, part, io->offset + done);
     io_uring_sqe_set_data(sqe, io);
 }
 

@@ -195,7 +195,7 @@ static int build(struct flush *f, struct flush_item *item, size_t from, size_t t
 {
     struct sfs_fs *fs = f->fs;
     struct sfs_inode *inode = item->inode;
-    const struct flush_piece *pieces = f->pieces + item->first;
+    const struct flush_piece *pieces = item->count ? f->pieces + item->first : NULL;
     struct sfs_cutter cut;
     sfs_fs_cut_begin(&cut, fs, &f->tx, inode->ino);
     for (size_t i = from; i < to;) {

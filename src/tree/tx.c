@@ -117,11 +117,10 @@ int sfs_tx_commit(struct sfs_tx *tx)
             err = SCALEFS_E_NOMEM;
         for (size_t i = 0; !err && i < tx->count; i++) {
             ops[i] = tx->ops[i].op;
-            const uint8_t *bytes = tx->bytes + tx->ops[i].bytes;
-            if (ops[i].kind == SFS_OP_PUT)
-                ops[i].value = bytes;
+            if (ops[i].kind == SFS_OP_PUT) /* others have no bytes, and when none has there are none */
+                ops[i].value = tx->bytes + tx->ops[i].bytes;
             else if (ops[i].kind == SFS_OP_ADD || ops[i].kind == SFS_OP_MOVE)
-                ops[i].extent = (const struct sfs_extent *)(const void *)bytes;
+                ops[i].extent = (const struct sfs_extent *)(const void *)(tx->bytes + tx->ops[i].bytes);
         }
         if (!err)
             err = sfs_store_apply(tx->store, ops, tx->count, tx->claim);
