@@ -405,6 +405,9 @@ struct sfs_row_image {
     struct sfs_summary summary;
     uint8_t *summary_bytes;   /* points into units */
     void *memory;
+    uint8_t *spare;           /* in it: m units, for those that are rebuilt */
+    uint8_t *into;            /* or NULL: where the unit of `into_column` goes when it is rebuilt */
+    unsigned into_column;
 };
 /* Reads all columns. For data groups finds the summary (rebuilding its unit from every possible combination when
  * needed) and checks all unit sums, then rebuilds every missing and bad unit when there are no more than m of them: then
@@ -413,10 +416,18 @@ struct sfs_row_image {
  * `bad` which units cannot be used); SUSPENDED when it could if the absent disks were there; NOENT, CHANGED: no such
  * group or row any more. k = 1 classes other than data: only reads; the caller verifies the copies. */
 int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t rows, struct sfs_row_image *image);
-/* The same for one row, for whom wants what it holds and not whether all of it is right: reads k columns where these suffice. Then `missing`
- * has the others, too. */
-int sfs_row_read_few(struct sfs_pool *pool, uint32_t group, uint32_t row, struct sfs_row_image *image);
 void sfs_row_image_free(struct sfs_pool *pool, struct sfs_row_image *image);
+/* For whom wants what rows of a data group hold and not whether all of them is right: rows that follow each other, with one request for each
+ * column, of which k are read where these suffice (`missing` has the others, too). Calls `each` for one row after the other, with its image while the
+ * call lasts, or NULL for a row that has to be read by itself, since more is needed. Its error ends it. */
+struct sfs_row_run {
+    uint32_t group, row, rows;
+    unsigned column; /* where this one has to be rebuilt it is made in `units`, row after row */
+    uint8_t *units;
+    int (*each)(void *context, uint32_t row, const struct sfs_row_image *image);
+    void *context;
+};
+int sfs_rows_read_few(struct sfs_pool *pool, const struct sfs_row_run *run);
 /* Rebuilds the data units in `erased` from the others of the image without looking at sums, into `out` (k units
  * contiguous). false when more than m. For trying combinations against an extent's checksum. */
 bool sfs_row_try(struct sfs_pool *pool, const struct sfs_row_image *image, uint64_t erased, uint8_t *out);

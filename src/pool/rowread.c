@@ -55,7 +55,7 @@ static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint3
     if (!sfs_group_copy(pool, group, &image->group) || !rows)
         return SCALEFS_E_NOENT;
     struct sfs_group_record *g = &image->group;
-    SFS_ASSERT(rows == 1 || g->k == 1);
+    SFS_ASSERT(rows == 1 || g->k == 1 || few);
     if (row >= g->rows || rows > g->rows - row)
         return SCALEFS_E_NOENT;
     unsigned columns = (unsigned)g->k + g->m;
@@ -69,6 +69,7 @@ static int read_units(struct sfs_pool *pool, uint32_t group, uint32_t row, uint3
         return SCALEFS_E_NOMEM;
     for (unsigned c = 0; c < columns; c++)
         image->units[c] = (uint8_t *)image->memory + (size_t)c * image->unit_bytes;
+    image->spare = (uint8_t *)image->memory + (size_t)columns * image->unit_bytes;
     sfs_mutex_lock(&pool->lock);
     bool there = sfs_group_resolve(pool, group, row, rows, g, targets) && (unsigned)g->k + g->m == columns;
     unsigned epoch = sfs_pool_io_begin(pool);
@@ -254,7 +255,6 @@ static int find_summary(struct sfs_pool *pool, struct sfs_row_image *im, const s
 
 struct repair {
     struct sfs_row_image *image;
-    uint8_t *spare;   /* m units */
     uint64_t erased;  /* missing or bad */
     uint8_t *units[SFS_COLUMNS_MAX];
 };
@@ -269,7 +269,7 @@ static bool rebuild_without(void *context, uint64_t doubted)
     uint64_t wanted = r->erased | doubted;
     struct sfs_summary s;
     for (unsigned c = 0; c < columns; c++)
-        r->units[c] = wanted & bit(c) ? r->spare + (size_t)n++ * im->unit_bytes : im->units[c];
+        r->units[c] = !(wanted & bit(c)) ? im->units[c] : im->into && c == im->into_column ? im->into : im->spare + (size_t)n++ * im->unit_bytes;
     if (wanted && !sfs_parity_rebuild(g->k, g->m, im->unit_bytes, r->units, wanted, 0))
         return false;
     for (unsigned c = 0; c < columns; c++)
@@ -316,7 +316,6 @@ static int repair(struct sfs_pool *pool, struct sfs_row_image *im)
     struct repair r = {.image = im, .erased = im->missing | im->bad};
     if (bits(r.erased) > g->m)
         return SCALEFS_E_CORRUPT;
-    r.spare = (uint8_t *)im->memory + (size_t)columns * im->unit_bytes;
     uint64_t parity = 0;
     for (unsigned c = g->k; c < columns; c++)
         parity |= bit(c) & ~r.erased;
@@ -350,17 +349,33 @@ int sfs_row_read(struct sfs_pool *pool, uint32_t group, uint32_t row, uint32_t r
     return image->waits && bits(hopeless) <= g->m ? SCALEFS_E_SUSPENDED : SCALEFS_E_CORRUPT;
 }
 
-int sfs_row_read_few(struct sfs_pool *pool, uint32_t group, uint32_t row, struct sfs_row_image *image)
+/* Is what was read of one row enough, and all of it what was written? */
+static bool suffices(struct sfs_pool *pool, struct sfs_row_image *im, const struct sfs_target *targets)
+{
+    return im->group.class == SFS_CLASS_DATA && find_summary(pool, im, targets) == SCALEFS_OK && !im->bad && !im->doubtful &&
+           repair(pool, im) == SCALEFS_OK;
+}
+
+int sfs_rows_read_few(struct sfs_pool *pool, const struct sfs_row_run *run)
 {
     struct sfs_target targets[SFS_COLUMNS_MAX];
-    int err = read_units(pool, group, row, 1, true, image, targets);
-    if (err)
-        return err;
-    if (image->group.class == SFS_CLASS_DATA && find_summary(pool, image, targets) == SCALEFS_OK && !image->bad && !image->doubtful &&
-        repair(pool, image) == SCALEFS_OK)
-        return SCALEFS_OK;
-    sfs_row_image_free(pool, image);
-    return sfs_row_read(pool, group, row, 1, image);
+    struct sfs_row_image all;
+    int err = read_units(pool, run->group, run->row, run->rows, true, &all, targets);
+    uint32_t unit = err ? 0 : sfs_group_unit(&all.group);
+    for (uint32_t i = 0; i < run->rows && !err; i++) {
+        struct sfs_row_image im = all;
+        im.row = run->row + i;
+        im.rows = 1;
+        im.unit_bytes = unit;
+        for (unsigned c = 0; c < (unsigned)im.group.k + im.group.m; c++)
+            im.units[c] += (size_t)i * unit;
+        im.into = run->units + (size_t)i * unit;
+        im.into_column = run->column;
+        err = run->each(run->context, im.row, suffices(pool, &im, targets) ? &im : NULL);
+    }
+    if (all.memory)
+        sfs_row_image_free(pool, &all);
+    return err;
 }
 
 bool sfs_row_try(struct sfs_pool *pool, const struct sfs_row_image *image, uint64_t erased, uint8_t *out)

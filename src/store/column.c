@@ -14,7 +14,8 @@
 
 #define CHUNK_ROWS 128u
 #define CHUNK_ROWS_SHARED 32u
-#define RUN_BYTES (512u * 1024) /* as much goes to the new column at once */
+#define RUN_BYTES (512u * 1024)  /* as much goes to the new column at once, */
+#define RUN_READ (4096u * 1024)  /* when no more than this has to be read for it */
 #define WAIT_NS 2000000u
 #define WAITS_MAX 500u
 
@@ -277,7 +278,8 @@ static void unit_of(struct mover *m, const struct sfs_row_image *im, uint8_t *un
 {
     uint32_t size = sfs_group_unit(&m->g);
     if (!m->adds) {
-        memcpy(unit, im->units[m->c], size);
+        if (unit != im->units[m->c])
+            memcpy(unit, im->units[m->c], size);
         return;
     }
     uint8_t *units[SFS_COLUMNS_MAX];
@@ -294,8 +296,7 @@ static int make_unit(struct mover *m, uint32_t row, uint8_t *unit)
     if (m->old_there && read_old(m, row, unit)) /* else what it is owed does not verify */
         return SCALEFS_OK;
     struct sfs_row_image im;
-    int err = m->adds || !m->old_there ? sfs_row_read_few(s->pool, m->g.group, row, &im)
-                                       : sfs_row_read(s->pool, m->g.group, row, 1, &im);
+    int err = sfs_row_read(s->pool, m->g.group, row, 1, &im);
     if (err == SCALEFS_OK)
         err = sfs_care_row_genuine(s, &im);
     if (err == SCALEFS_OK) {
@@ -309,15 +310,42 @@ static int make_unit(struct mover *m, uint32_t row, uint8_t *unit)
     return err;
 }
 
-/* Rows that follow each other are written at once: a column's units do so on its disk. */
+struct filling {
+    struct mover *m;
+    uint32_t first;
+    uint8_t *units;
+};
+
+static int fill(void *context, uint32_t row, const struct sfs_row_image *im)
+{
+    struct filling *f = context;
+    uint8_t *unit = f->units + (size_t)(row - f->first) * sfs_group_unit(&f->m->g);
+    if (!im)
+        return make_unit(f->m, row, unit);
+    unit_of(f->m, im, unit);
+    return SCALEFS_OK;
+}
+
+static int make_units(struct mover *m, uint32_t row, uint32_t count, uint8_t *units)
+{
+    if (m->adds || !m->old_there) {
+        struct filling f = {m, row, units};
+        struct sfs_row_run run = {.group = m->g.group, .row = row, .rows = count, .column = m->c, .units = units, .each = fill, .context = &f};
+        return sfs_rows_read_few(m->s->pool, &run);
+    }
+    int err = SCALEFS_OK;
+    for (uint32_t i = 0; i < count && !err; i++)
+        err = make_unit(m, row + i, units + (size_t)i * sfs_group_unit(&m->g));
+    return err;
+}
+
+/* Rows that follow each other are read and written at once: a column's units do so on its disk. */
 static int move_rows(void *context, uint32_t row, uint32_t count)
 {
     struct mover *m = context;
     uint32_t size = sfs_group_unit(&m->g);
     uint8_t *units = sfs_buffer_get(m->s, count * size);
-    int err = units ? SCALEFS_OK : SCALEFS_E_NOMEM;
-    for (uint32_t i = 0; i < count && !err; i++)
-        err = make_unit(m, row + i, units + i * size);
+    int err = units ? make_units(m, row, count, units) : SCALEFS_E_NOMEM;
     if (!err)
         err = write_unit(m, row, count, units);
     sfs_buffer_put(m->s, units, count * size);
@@ -431,7 +459,8 @@ static int copy_rows(struct mover *m)
     struct sfs_care_sweep sweep = {.care = m->care, .group = &m->g, .rows = m->rows, .context = m, .each = move_node};
     if (!has_nodes(m)) {
         sweep.each = move_rows;
-        sweep.run = RUN_BYTES / sfs_group_unit(&m->g);
+        uint32_t most = RUN_READ / m->g.k;
+        sweep.run = (most < RUN_BYTES ? most : RUN_BYTES) / sfs_group_unit(&m->g);
     }
     for (size_t from = 0, to; from < m->row_count && !err; from = to) {
         uint64_t unit = sfs_group_unit(&m->g), bytes, began = sfs_now_ns(m->s->env);

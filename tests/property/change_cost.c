@@ -11,10 +11,10 @@
 
 #include "store/move.h"
 
-enum { FIXED = 1 << 20, FIRST_BIG = 1000000, BIG_BYTES = 4 << 20, PIECE_BYTES = 128 << 10 };
+enum { FIXED = 1 << 20, AT_ONCE = 128 << 10, FIRST_BIG = 1000000, BIG_BYTES = 4 << 20, PIECE_BYTES = 128 << 10 };
 
 struct cost {
-    double read, written;
+    double read, written, reads; /* bytes, and requests */
 };
 
 struct shape {
@@ -135,7 +135,7 @@ static const struct sfs_group *next_group(struct sfs_store *s, uint32_t *n)
 /* Columns of disk 2, which is there or not. */
 static struct cost its_columns(struct sfs_store *s, bool there)
 {
-    struct cost c = {0, 0};
+    struct cost c = {0, 0, 0};
     const struct sfs_group *g;
     for (uint32_t n = 0; (g = next_group(s, &n)) != NULL;)
         if (sfs_care_has_column(&g->record, 2)) {
@@ -158,7 +158,7 @@ static struct cost columns_rebuilt(struct sfs_store *s)
 /* All data is written anew in groups of k + m; of nodes the columns of disk 2 move, when it leaves. */
 static struct cost anew(struct sfs_store *s, unsigned k, unsigned m)
 {
-    struct cost c = {0, 0};
+    struct cost c = {0, 0, 0};
     const struct sfs_group *g;
     for (uint32_t n = 0; (g = next_group(s, &n)) != NULL;)
         if (g->record.class == SFS_CLASS_DATA) {
@@ -180,7 +180,7 @@ static struct cost anew_1_1(struct sfs_store *s)
 
 static struct cost one_parity_more(struct sfs_store *s)
 {
-    struct cost c = {0, 0};
+    struct cost c = {0, 0, 0};
     const struct sfs_group *g;
     for (uint32_t n = 0; (g = next_group(s, &n)) != NULL;) {
         c.read += (double)g->count.live;
@@ -192,13 +192,13 @@ static struct cost one_parity_more(struct sfs_store *s)
 static struct cost nothing(struct sfs_store *s)
 {
     (void)s;
-    return (struct cost){0, 0};
+    return (struct cost){0, 0, 0};
 }
 
 /* Of each old disk what is more than the mean of all, the new one included. */
 static struct cost spread(struct sfs_store *s)
 {
-    struct cost c = {0, 0};
+    struct cost c = {0, 0, 0};
     const struct sfs_group *g;
     double all = 0;
     for (uint32_t n = 0; (g = next_group(s, &n)) != NULL;)
@@ -210,7 +210,7 @@ static struct cost spread(struct sfs_store *s)
 /* Disk 2 goes, and so does a parity column of each group: that of disk 2, or another, which makes room for what disk 2 has. */
 static struct cost columns_less_parity(struct sfs_store *s)
 {
-    struct cost c = {0, 0};
+    struct cost c = {0, 0, 0};
     const struct sfs_group *g;
     for (uint32_t n = 0; (g = next_group(s, &n)) != NULL;) {
         unsigned last = (unsigned)g->record.k + g->record.m - 1u;
@@ -332,11 +332,12 @@ static const struct shape shapes[] = {
 
 static struct cost moved(struct world *w)
 {
-    struct cost c = {0, 0};
+    struct cost c = {0, 0, 0};
     for (unsigned i = 0; i < sim_farm_count(w->farm); i++) {
         const struct sim_disk_stats *d = sim_disk_stats(sim_farm_disk(w->farm, i));
         c.read += (double)d->bytes_read;
         c.written += (double)d->bytes_written;
+        c.reads += (double)d->reads;
     }
     return c;
 }
@@ -369,7 +370,7 @@ static void change(struct world *w, void *arg)
     take_care(w, s);
     MUST(w, sfs_store_sync(s));
     after = moved(w);
-    r->moved = (struct cost){after.read - before.read, after.written - before.written};
+    r->moved = (struct cost){after.read - before.read, after.written - before.written, after.reads - before.reads};
     for (uint64_t at = 0; at < r->bytes; at += BIG_BYTES)
         verify_big(w, s, at / BIG_BYTES);
     NEED_EQ(w, s->pool->config.settle, 0);
@@ -388,6 +389,14 @@ static bool is_near(const char *what, double moved, double least, const struct r
         return true;
     printf("# too much is %s: %.2f MiB, the least is %.2f\n", what, moved / MIB, least / MIB);
     return false;
+}
+
+/* Rows that follow each other are read together. */
+static bool is_at_once(const struct run *r)
+{
+    double each = r->moved.read / r->moved.reads;
+    printf("# each read has %.0f KiB\n", each / 1024);
+    return each >= AT_ONCE;
 }
 
 static double ratio(double moved, double least)
@@ -411,6 +420,8 @@ static void one(const struct shape *shape, unsigned percent)
     if (well) {
         CHECK(is_near("read", r.moved.read, r.least.read, &r));
         CHECK(is_near("written", r.moved.written, r.least.written, &r));
+        if (shape->least == columns_rebuilt && percent == 60)
+            CHECK(is_at_once(&r));
     }
 }
 

@@ -336,6 +336,104 @@ static void an_older_summary_makes_nothing_hopeless(void)
     world_deinit(&w);
 }
 
+/* --- rows at once --- */
+
+enum { RUN_ROWS = 6, RUN_BAD = 3 };
+
+struct run_case {
+    struct shape shape;
+    unsigned column; /* its disk is away */
+    enum damage kind;
+};
+
+struct seen {
+    struct world *w;
+    struct sfs_pool *pool;
+    struct sfs_group *g;
+    const struct row *r;
+    const uint8_t *units, *stood;
+    unsigned column;
+    uint32_t next, none, ends_at;
+};
+
+static int see(void *context, uint32_t row, const struct sfs_row_image *im)
+{
+    struct seen *s = context;
+    uint32_t unit = sfs_group_unit(&s->g->record);
+    NEED_EQ(s->w, row, s->next++);
+    if (row == s->ends_at)
+        return SCALEFS_E_BUSY;
+    s->none += !im;
+    if (!im)
+        return SCALEFS_OK;
+    must_be_right(s->w, s->pool, s->g, &s->r[row], im);
+    NEED(s->w, im->units[s->column] == s->units + (size_t)row * unit);
+    NEED(s->w, !memcmp(im->units[s->column], s->stood + (size_t)row * unit, unit));
+    return SCALEFS_OK;
+}
+
+static void run_life(struct world *w, void *arg)
+{
+    const struct run_case *rc = arg;
+    make_pool(w, rc->shape.failover, rc->shape.optimize);
+    struct sfs_pool *pool = must_open(w, NULL, ALL_DISKS);
+    struct sfs_group *g = must_make(w, pool, SFS_CLASS_DATA);
+    unsigned k = g->record.k, n = k + g->record.m, other = (rc->column + 1) % k;
+    uint32_t unit = sfs_group_unit(&g->record);
+    struct row r[RUN_ROWS];
+    uint8_t *units = sfs_alloc_io(w->env, RUN_ROWS * unit), *stood = sfs_alloc_io(w->env, RUN_ROWS * unit);
+    NEED(w, g->record.m < k && rc->column < n);
+    for (uint32_t i = 0; i < RUN_ROWS; i++)
+        put_row(w, pool, g, i, &r[i]);
+    uint64_t at, reads = 0, bytes = 0;
+    struct sim_disk *d = unit_at(w, pool, g, rc->column, 0, &at);
+    sim_disk_peek(d, at, stood, RUN_ROWS * unit);
+    if (rc->kind < KINDS)
+        damage_unit(w, pool, g, other, RUN_BAD, rc->kind);
+    MUST(w, sfs_member_offline(pool, g->record.columns[rc->column].disk, NULL));
+    for (unsigned i = 0; i < sim_farm_count(w->farm); i++) {
+        reads -= sim_disk_stats(sim_farm_disk(w->farm, i))->reads;
+        bytes -= sim_disk_stats(sim_farm_disk(w->farm, i))->bytes_read;
+    }
+    struct seen s = {.w = w, .pool = pool, .g = g, .r = r, .units = units, .stood = stood, .column = rc->column, .ends_at = SFS_NONE32};
+    struct sfs_row_run run = {.group = g->record.group, .rows = RUN_ROWS, .column = rc->column, .units = units, .each = see, .context = &s};
+    MUST(w, sfs_rows_read_few(pool, &run));
+    for (unsigned i = 0; i < sim_farm_count(w->farm); i++) {
+        reads += sim_disk_stats(sim_farm_disk(w->farm, i))->reads;
+        bytes += sim_disk_stats(sim_farm_disk(w->farm, i))->bytes_read;
+    }
+    NEED_EQ(w, s.next, RUN_ROWS);
+    NEED_EQ(w, s.none, rc->kind == KINDS ? 0 : rc->kind == UNREADABLE ? RUN_ROWS : 1); /* what the request was for cannot be told apart */
+    NEED_EQ(w, reads, k);
+    NEED(w, rc->kind == UNREADABLE || bytes == (uint64_t)k * RUN_ROWS * unit);
+    s.next = s.none = 0;
+    s.ends_at = 2;
+    NEED_EQ(w, sfs_rows_read_few(pool, &run), SCALEFS_E_BUSY);
+    NEED_EQ(w, s.next, 3);
+    run.row = g->record.rows - 1;
+    NEED_EQ(w, sfs_rows_read_few(pool, &run), SCALEFS_E_NOENT);
+    for (uint32_t i = 0; i < RUN_ROWS; i++)
+        sfs_free(w->env, r[i].data);
+    sfs_free(w->env, units);
+    sfs_free(w->env, stood);
+    sfs_pool_close(pool);
+}
+
+static void rows_are_rebuilt_with_one_request_for_each_column(void)
+{
+    static const struct shape shapes[] = {{4, 1, 0}, {5, 2, 0}, {6, 2, 0}};
+    for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (unsigned c = 0; c < shapes[i].disks; c++)
+            for (enum damage kind = 0; kind <= KINDS; kind++) {
+                struct world w;
+                struct run_case rc = {shapes[i], c, kind};
+                world_init(&w, test_seed() + c);
+                add_disks(&w, shapes[i].disks, 64 * MIB);
+                live(&w, run_life, &rc);
+                world_deinit(&w);
+            }
+}
+
 /* --- without memory --- */
 
 static const struct sfs_env_ops *good_env_ops;
@@ -752,6 +850,7 @@ int main(int argc, char **argv)
     RUN(a_returning_copy_is_not_taken_for_the_newer_one);
     RUN(an_older_summary_makes_nothing_hopeless);
     RUN(parity_takes_the_same_memory_again);
+    RUN(rows_are_rebuilt_with_one_request_for_each_column);
     RUN(want_of_memory_is_no_damage);
     RUN(what_could_be_wrong_can_be_tried);
     RUN(any_range_can_be_read);
