@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The independent reader's own parts: XXH3, the field, and rows that are encoded here by FORMAT.md."""
+import ctypes
+import ctypes.util
 import itertools
 import os
 import random
@@ -14,12 +16,29 @@ import rows
 from blocks import H
 from xxh3 import xxh3_64
 
+LENGTHS = [0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 96, 97, 127, 128, 129, 143, 144, 200, 239, 240,
+           241, 256, 511, 512, 1023, 1024, 1025, 1087, 1088, 1089, 2048, 4096, 16384, 100001]
+
 
 def hash_known():
     """Values that other implementations give."""
     data = bytes((i * 131 + (i >> 8) * 7) & 255 for i in range(4096))
     for length, seed, value in KNOWN:
         equal(hex(xxh3_64(data[:length], seed)), hex(value), f"{length} bytes, seed {seed:#x}")
+
+
+def hash_beside_the_library():
+    """Bit for bit as libxxhash, where it is installed."""
+    name = ctypes.util.find_library("xxhash")
+    if not name:
+        return
+    theirs = ctypes.CDLL(name).XXH3_64bits_withSeed
+    theirs.restype, theirs.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+    r = random.Random(1)
+    for length in LENGTHS:
+        for seed in (0, 1, 2**64 - 1, r.getrandbits(64)):
+            data = r.randbytes(length)
+            equal(xxh3_64(data, seed), theirs(data, length, seed), f"{length} bytes, seed {seed:#x}")
 
 
 def field():
@@ -169,6 +188,7 @@ KNOWN = [  # length, seed, value
 ]
 
 case(hash_known)
+case(hash_beside_the_library)
 case(field)
 case(rebuilding)
 for SHAPE in ((1, 0, 2), (1, 2, 3), (2, 1, 1), (4, 2, 5), (4, 3, 130)):
