@@ -11,11 +11,13 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from lib_pool import SCRATCH, case, finish, note
-from lib_reader import BUILD, golden, must_read
+from lib_reader import BUILD, golden, hash_by_the_library, must_read
 import make as golden_make
 
 MIB = 1 << 20
 ROUNDS = 4
+
+hash_by_the_library()
 
 
 class Churn:

@@ -10,8 +10,10 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from lib_pool import SCRATCH, case, equal, finish
-from lib_reader import BUILD, golden, listing, must_agree, must_find, must_read, scalefs_reader
+from lib_reader import BUILD, golden, hash_by_the_library, listing, must_agree, must_find, must_read, scalefs_reader
 import make as golden_make
+
+hash_by_the_library()
 
 
 def made(name, end=""):
