@@ -61,6 +61,7 @@ struct sfs_group {
     uint32_t cursor;               /* where the search for a free row goes on */
     uint32_t in_flight;            /* rows taken and not yet written or given back; and: */
     uint32_t pins;                 /* rows that the store holds still, not to be written but mended */
+    bool packing;                  /* a log that is being read to be moved: one of in_flight, and nothing is written for it */
     bool allocating;               /* rows are being handed out from it */
     bool fresh;                    /* its column headers are not yet written: nothing is wrong with them */
     bool moving;                   /* a column is being moved: takes no new rows */

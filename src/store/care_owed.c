@@ -55,7 +55,7 @@ static struct sfs_group *next_group(struct sfs_care *care, const struct sfs_memb
             continue;
         if (g->count.last_txn <= m->record.flushed_txn && g->record.birth <= m->record.flushed_txn && !g->in_flight)
             continue;
-        if (g->fresh || (g->in_flight > g->pins && !g->allocating)) {
+        if (g->fresh || (g->in_flight > g->pins + g->packing && !g->allocating)) {
             *waiting = true;
             continue;
         }

@@ -89,7 +89,7 @@ static struct sfs_group *next_group(struct sfs_care *care, bool *waiting)
         struct sfs_group *g = pool->groups[i];
         if (!g || is_proved(care, g) || !was_away(pool, g) || (g->count.last_txn <= pool->committed && !g->in_flight))
             continue;
-        if (g->in_flight > g->pins + held_for_headers(care->s, g) && !g->allocating)
+        if (g->in_flight > g->pins + g->packing + held_for_headers(care->s, g) && !g->allocating)
             *waiting = true;
         else if (!found)
             found = g;

@@ -513,6 +513,7 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
         g = there->record;
         end = (uint64_t)there->count.write_row * sfs_group_unit(&g);
         there->in_flight++;
+        there->packing = true;
     }
     sfs_store_unlock(s);
     if (!ok)
@@ -548,6 +549,7 @@ int sfs_move_landing(struct sfs_store *s, uint32_t group)
             err = commit(&m, true, NULL);
     }
     sfs_store_lock(s);
+    there->packing = false;
     if (!err && there->count.live > 0)
         there->store = there; /* what could not be read stays; not tried again before a disk that was away is back */
     sfs_store_unlock(s);
