@@ -147,6 +147,7 @@ int sfs_fs_charge(struct sfs_fs *fs, struct sfs_inode *prefer, uint64_t bytes)
         sfs_mutex_lock(&fs->mutex);
         if (err)
             break;
+        bound = fs->options.dirty_bytes; /* beside others who write it has had its turn: it must not wait for ever */
     }
     if (!err)
         fs->dirty_memory += bytes;

@@ -3,6 +3,8 @@
  */
 #include "fs_fixture.h"
 
+#include "fs/internal.h"
+
 static uint8_t *pattern(size_t len)
 {
     uint8_t *p = malloc(len + 1);
@@ -494,6 +496,46 @@ static void blocks_are_bounded(void)
     fixture_end(&f);
 }
 
+/* --- beside others who write --- */
+
+struct others {
+    struct fixture *f;
+    uint64_t file;
+    unsigned rounds;
+};
+
+/* More than half of what may wait, in small pieces, whenever something is written out. */
+static void write_as_much_again(void *context)
+{
+    struct others *o = context;
+    static uint8_t piece[64 << 10];
+    fake_store_on_batch(o->f->store, write_as_much_again, o);
+    if (o->rounds > 50 || o->f->fs->dirty_memory > 8u << 20)
+        return;
+    o->rounds++;
+    for (unsigned i = 0; i < 120; i++)
+        CHECK_OK(sfs_fs_write(o->f->fs, o->file, (o->rounds * 128 + i) * sizeof piece, piece, sizeof piece));
+}
+
+/* It waits at half of the bound, where the small ones beside it fill all of it. */
+static void a_large_write_has_its_turn(void)
+{
+    struct fixture f;
+    fixture_begin(&f, NULL);
+    f.options.dirty_bytes = 18u << 20;
+    fixture_reopen(&f);
+    uint64_t small = make_file(&f, ROOT, "small"), large = make_file(&f, ROOT, "large");
+    struct others o = {&f, small, 0};
+    uint8_t *p = pattern(2u << 20);
+    write_as_much_again(&o);
+    CHECK_OK(sfs_fs_write(f.fs, large, 0, p, 2u << 20));
+    CHECK(o.rounds > 1 && o.rounds < 5);
+    fake_store_on_batch(f.store, NULL, NULL);
+    reads(&f, large, 0, p, 2u << 20);
+    free(p);
+    fixture_end(&f);
+}
+
 /* --- who is woken --- */
 
 static const struct sfs_env_ops *quiet_ops;
@@ -952,6 +994,7 @@ int main(int argc, char **argv)
     RUN(what_is_kept_is_read);
     RUN(blocks_are_bounded);
     RUN(who_does_not_wait_is_not_woken);
+    RUN(a_large_write_has_its_turn);
     RUN(large_writes_over_and_beside);
     RUN(a_full_store_refuses_at_the_write);
     RUN(read_only);
