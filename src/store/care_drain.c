@@ -351,7 +351,7 @@ static bool comes_back(struct sfs_store *s, const struct sfs_group *g, uint16_t 
     return rows < g->count.used_rows;
 }
 
-int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generation, unsigned c, uint16_t member)
+int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generation, unsigned c, uint16_t member, bool empties)
 {
     struct sfs_store *s = care->s;
     struct sfs_group_record record = {0};
@@ -372,7 +372,7 @@ int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generatio
     /* A parity column that is not wished any more is dropped first: it may be this one, or stand where this one can go. */
     bool drops = !sequential && !g->moving && g->record.state != SFS_GROUP_EVACUATING && sfs_care_parity_over(s->pool, g);
     record = g->record;
-    if (sequential && !comes_back(s, g, member))
+    if (sequential && empties && !comes_back(s, g, member))
         err = empty(care, g);
     else if (!sequential && !drops)
         count = sfs_care_targets(s->pool, g, c, to, 8);
@@ -392,7 +392,7 @@ int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generatio
     sfs_store_lock(s);
     g = sfs_group_of(s->pool, group);
     bool still = g && g->record.generation == generation && !g->moving && g->record.columns[c].disk == member;
-    err = !still ? SCALEFS_E_CHANGED : comes_back(s, g, member) ? SCALEFS_E_NOSPC : empty(care, g);
+    err = !still ? SCALEFS_E_CHANGED : comes_back(s, g, member) || !empties ? SCALEFS_E_NOSPC : empty(care, g);
     sfs_store_unlock(s);
     return err;
 }

@@ -211,9 +211,9 @@ enum sfs_want_kind {
     SFS_WANT_MOVE, /* a column that is whole */
     SFS_WANT_WIDTH /* after all else */
 };
-/* A column that leaves this member goes elsewhere, or its group has to be emptied. CHANGED: it has gone; EXIST: the group is to be
+/* A column that leaves this member goes elsewhere, or if that cannot be its group has to be emptied (only if it `empties`). CHANGED: it has gone; EXIST: the group is to be
  * emptied (sfs_care_convert); CORRUPT: it cannot be; BUSY, NOSPC, SUSPENDED, CANCELED. unlocked */
-int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generation, unsigned c, uint16_t member);
+int sfs_care_move_away(struct sfs_care *care, uint32_t group, uint64_t generation, unsigned c, uint16_t member, bool empties);
 /* Nothing is left of what this member was to give away: it leaves the pool, or is as it is wished. unlocked */
 int sfs_care_emptied(struct sfs_care *care, uint16_t index);
 void sfs_care_wipe_dropped(struct sfs_care *care); /* unlocked */

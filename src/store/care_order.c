@@ -29,6 +29,7 @@ struct giver {
     size_t columns; /* that are to go */
     size_t left;    /* of them on the list, and not tried */
     bool waits;     /* not tried any more this time */
+    bool empties;   /* a group waits to be emptied: no further one is */
     int last;       /* why it went wrong */
 };
 
@@ -174,10 +175,10 @@ static bool do_column(struct sfs_care *care, const struct want *w, struct giver 
     from->left--;
     if (from->waits)
         return false;
-    int err = sfs_care_move_away(care, w->group, w->generation, w->column, from->index);
+    int err = sfs_care_move_away(care, w->group, w->generation, w->column, from->index, !from->empties);
     (void)sfs_care_count_lost(care, &lost); /* what cannot be told now is with the next step, or found by a scrub */
     if (err == SCALEFS_E_EXIST) {
-        from->waits = true; /* one after another: what is emptied takes nothing any more */
+        from->empties = true; /* one after another: what is emptied takes nothing any more */
         return sfs_care_convert(care, w->group, w->generation);
     }
     if (!err)
@@ -187,7 +188,7 @@ static bool do_column(struct sfs_care *care, const struct want *w, struct giver 
     from->waits = err == SCALEFS_E_CANCELED;
     if (err != SCALEFS_E_NOSPC || from->last == SCALEFS_E_NOSPC)
         from->last = err;
-    return !from->waits && !from->left && give_up(care, from);
+    return !from->waits && !from->empties && !from->left && give_up(care, from);
 }
 
 static bool do_next(struct order *o)

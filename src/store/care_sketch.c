@@ -75,7 +75,7 @@ bool sfs_sketch_groups(struct sfs_sketch *k, const struct sfs_care *care)
     for (uint32_t i = 0; i < pool->group_cap; i++) {
         const struct sfs_group *g = pool->groups[i];
         if (g && (g->count.live || g->spare) && !g->record.sequential && g->record.state == SFS_GROUP_OPEN &&
-            g->record.class != SFS_CLASS_LANDING && !is_fixed(care, g) && !sfs_care_converts(care, g) &&
+            g->record.class != SFS_CLASS_LANDING && !is_fixed(care, g) && sfs_group_whole(pool, g) && !sfs_care_converts(care, g) &&
             !sfs_care_moves_for(pool, g) && !sfs_sketch_add(k, g))
             return false;
     }

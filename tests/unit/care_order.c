@@ -257,6 +257,78 @@ static void a_group_that_is_being_made_is_left_alone(void)
     run(3, leave_it_alone);
 }
 
+/* --- one of a failed disk's groups cannot be emptied now --- */
+
+/* Copies that lack one on the failed disk and could have it again. */
+static unsigned lacking(const struct sfs_store *s, uint16_t failed, uint16_t paused)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < s->pool->group_cap; i++) {
+        const struct sfs_group *g = s->pool->groups[i];
+        count += g && g->count.live && g->record.k == 1 && sfs_care_has_column(&g->record, failed) && !sfs_care_has_column(&g->record, paused);
+    }
+    return count;
+}
+
+static void rebuild_the_others(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 4, 0);
+    uint16_t leaving = largest(s)->columns[0].disk, failed = largest(s)->columns[1].disk;
+    NEED(w, largest(s)->k == 3);
+    sfs_store_lock(s);
+    s->pool->config.optimize = 100; /* from here on copies are made */
+    for (uint16_t i = 1; i <= 4; i++)
+        sfs_space_close_member(s, i);
+    sfs_store_unlock(s);
+    write_some(w, s, c, 40);
+    MUST(w, sfs_store_sync(s));
+    MUST(w, sfs_care_offline(s, failed, &info));
+    MUST(w, sfs_care_remove(s, failed, -1, &info));
+    MUST(w, sfs_care_remove(s, leaving, -1, &info));
+    MUST(w, sfs_care_pause(s, SFS_CARE_DRAIN + leaving, &info));
+    NEED(w, lacking(s, failed, leaving) > 0);
+    take_care(w, s);
+    NEED_EQ(w, lacking(s, failed, leaving), 0);
+    MUST(w, sfs_care_resume(s, SFS_CARE_DRAIN + leaving, &info));
+    s->care->block_count = 0;
+    take_care(w, s);
+    NEED_EQ(w, groups_on(s, failed, 0), 0);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+}
+
+static void a_group_that_cannot_be_emptied_holds_no_other_up(void)
+{
+    run(4, rebuild_the_others);
+}
+
+/* --- what is free is made even --- */
+
+static void leave_what_lacks_a_disk(struct world *w, void *arg)
+{
+    struct content *c = arg;
+    struct scalefs_error_info info = {0, ""};
+    struct sfs_store *s = begin(w, c, 2, 100);
+    struct sfs_disk *more[] = {handle(w, 2), handle(w, 3)};
+    MUST(w, sfs_care_offline(s, 1, &info));
+    MUST(w, sfs_care_add(s, more, NULL, SFS_ROLE_DATA, 2, &info));
+    NEED(w, groups_on(s, 1, 2) > 0);
+    take_care(w, s);
+    NEED_EQ(w, groups_on(s, 1, 0), groups_on(s, 1, 2)); /* where they were */
+    MUST(w, sfs_care_online(s, handle(w, 0), &info));
+    take_care(w, s);
+    verify_all(w, s, c);
+    sync_and_close(w, s);
+    must_be_sound(w, c, ALL_DISKS);
+}
+
+static void the_only_copy_within_reach_stays(void)
+{
+    run(4, leave_what_lacks_a_disk);
+}
+
 int main(int argc, char **argv)
 {
     TEST_START(argc, argv);
@@ -265,5 +337,7 @@ int main(int argc, char **argv)
     RUN(what_lacks_most_comes_first);
     RUN(nothing_is_moved_for_a_wish_that_may_be_taken_back);
     RUN(a_group_that_is_being_made_is_left_alone);
+    RUN(a_group_that_cannot_be_emptied_holds_no_other_up);
+    RUN(the_only_copy_within_reach_stays);
     return TEST_END();
 }
