@@ -118,8 +118,8 @@ int scalefs_parent(struct scalefs_fs *fs, uint64_t dir, uint64_t *parent);
 int scalefs_read(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void *buf, size_t len,
                  size_t *done);
 int scalefs_write(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, const void *buf, size_t len);
-/* As scalefs_write, of bytes that lie in `*memory`, which is of scalefs_memory_get. Where they are many it is kept as a part of the
- * file's cache instead of being copied: then *memory is NULL, and it is the caller's no more. */
+/* As scalefs_write, of bytes that lie in `*memory`, which is of scalefs_memory_get of the same fs; INVAL when they do not lie there. Where
+ * they are many it is kept as a part of the file's cache instead of being copied: then *memory is NULL, and it is the caller's no more. */
 int scalefs_write_keep(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void **memory, void *buf, size_t len);
 #define SCALEFS_KEEP_MEMORY ((1u << 20) + 8192u) /* bytes of such memory; aligned to 4096 */
 void *scalefs_memory_get(struct scalefs_fs *fs); /* NULL: there is none now; put it back before the volume is closed */

@@ -132,8 +132,10 @@ int scalefs_write(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, const vo
 
 int scalefs_write_keep(struct scalefs_fs *fs, uint64_t ino, uint64_t offset, void **memory, void *buf, size_t len)
 {
-    if (!fs || !memory || !*memory || (uint8_t *)buf < (uint8_t *)*memory ||
-        len > (size_t)((uint8_t *)*memory + SCALEFS_KEEP_MEMORY - (uint8_t *)buf))
+    if (!fs || !memory || !*memory)
+        return SCALEFS_E_INVAL;
+    uintptr_t at = (uintptr_t)buf - (uintptr_t)*memory; /* beyond the end also when buf is before it */
+    if (at > SCALEFS_KEEP_MEMORY || len > SCALEFS_KEEP_MEMORY - at)
         return SCALEFS_E_INVAL;
     return sfs_fs_write_keep(fs->fs, ino, offset, memory, buf, len);
 }
